@@ -1,0 +1,3 @@
+//! `sandbox-agent`: see the library for what it does.
+
+fn main() {}

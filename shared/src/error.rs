@@ -1,0 +1,220 @@
+//! The one error type that users meet, whichever way they reach a sandbox.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a fallible operation of the product returns.
+pub type Result<T, E = SandboxError> = std::result::Result<T, E>;
+
+/// Machine-readable reason of a failure. The names are part of the public
+/// contract and never change meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// A binding or credential is missing, or an option, handle or id is unacceptable.
+    InvalidBackupConfig,
+    /// Making the archive or uploading it failed. Nothing is left behind.
+    BackupCreateFailed,
+    /// There is no metadata, or no archive, for the id.
+    BackupNotFound,
+    /// The backup's time to live has elapsed; `context.expiredAt` says when.
+    BackupExpired,
+    /// Download, integrity check or mount failed. The target is as it was.
+    BackupRestoreFailed,
+    /// The container could not be started or went away. Safe to retry.
+    ContainerUnavailable,
+    /// The Durable Object or the container restarted in the middle;
+    /// `context.committed` says whether the operation had taken effect.
+    OperationInterrupted,
+    /// A request to run a command or touch a file is malformed.
+    InvalidRequest,
+    /// The file or directory does not exist.
+    FileNotFound,
+    /// The operating system refused a file operation.
+    FileOperationFailed,
+    /// A command could not be started at all.
+    ExecFailed,
+    /// The bearer token is missing or wrong.
+    Unauthorized,
+    /// The Worker lacks the secret that guards its HTTP routes.
+    NotConfigured,
+    /// No such HTTP route.
+    RouteNotFound,
+    /// The route exists, the method does not.
+    MethodNotAllowed,
+    /// A defect in this product.
+    InternalError,
+}
+
+impl ErrorCode {
+    /// The HTTP status that the code travels with.
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::InvalidBackupConfig | Self::BackupExpired | Self::InvalidRequest => 400,
+            Self::Unauthorized => 401,
+            Self::BackupNotFound | Self::FileNotFound | Self::RouteNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::OperationInterrupted => 409,
+            Self::BackupCreateFailed
+            | Self::BackupRestoreFailed
+            | Self::FileOperationFailed
+            | Self::ExecFailed
+            | Self::InternalError => 500,
+            Self::ContainerUnavailable | Self::NotConfigured => 503,
+        }
+    }
+
+    /// The name as it is written in JSON and in `error.code`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidBackupConfig => "INVALID_BACKUP_CONFIG",
+            Self::BackupCreateFailed => "BACKUP_CREATE_FAILED",
+            Self::BackupNotFound => "BACKUP_NOT_FOUND",
+            Self::BackupExpired => "BACKUP_EXPIRED",
+            Self::BackupRestoreFailed => "BACKUP_RESTORE_FAILED",
+            Self::ContainerUnavailable => "CONTAINER_UNAVAILABLE",
+            Self::OperationInterrupted => "OPERATION_INTERRUPTED",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::FileNotFound => "FILE_NOT_FOUND",
+            Self::FileOperationFailed => "FILE_OPERATION_FAILED",
+            Self::ExecFailed => "EXEC_FAILED",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::NotConfigured => "NOT_CONFIGURED",
+            Self::RouteNotFound => "ROUTE_NOT_FOUND",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::InternalError => "INTERNAL_ERROR",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure with its code, a message that says what happened and what to do,
+/// and the facts a program may want.
+///
+/// As JSON: `{"code": "...", "message": "...", "context": {...}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SandboxError {
+    /// Machine-readable reason.
+    pub code: ErrorCode,
+    /// For people. Never holds a URL, a token or a credential.
+    pub message: String,
+    /// Facts about this failure, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+}
+
+impl SandboxError {
+    /// An error without context.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            context: Map::new(),
+        }
+    }
+
+    /// Adds one fact.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.context.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// An [`ErrorCode::InvalidBackupConfig`].
+    pub fn invalid_config(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidBackupConfig, message)
+    }
+
+    /// An [`ErrorCode::InvalidRequest`].
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+}
+
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for SandboxError {}
+
+/// Reads `json` as `T`; a mismatch becomes an error of `code` that names the
+/// offending field.
+pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = error.path().to_string();
+        let message = match field.as_str() {
+            "." => error.inner().to_string(),
+            _ => format!("{field}: {}", error.inner()),
+        };
+        SandboxError::new(code, message)
+    })?;
+    reader
+        .end()
+        .map_err(|error| SandboxError::new(code, error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_the_same_way_by_serde_and_by_hand() {
+        for code in [
+            ErrorCode::InvalidBackupConfig,
+            ErrorCode::BackupCreateFailed,
+            ErrorCode::BackupNotFound,
+            ErrorCode::BackupExpired,
+            ErrorCode::BackupRestoreFailed,
+            ErrorCode::ContainerUnavailable,
+            ErrorCode::OperationInterrupted,
+            ErrorCode::InvalidRequest,
+            ErrorCode::FileNotFound,
+            ErrorCode::FileOperationFailed,
+            ErrorCode::ExecFailed,
+            ErrorCode::Unauthorized,
+            ErrorCode::NotConfigured,
+            ErrorCode::RouteNotFound,
+            ErrorCode::MethodNotAllowed,
+            ErrorCode::InternalError,
+        ] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_contract() {
+        let status = |code: ErrorCode| code.http_status();
+        assert_eq!(status(ErrorCode::InvalidBackupConfig), 400);
+        assert_eq!(status(ErrorCode::BackupCreateFailed), 500);
+        assert_eq!(status(ErrorCode::BackupNotFound), 404);
+        assert_eq!(status(ErrorCode::BackupExpired), 400);
+        assert_eq!(status(ErrorCode::BackupRestoreFailed), 500);
+        assert_eq!(status(ErrorCode::ContainerUnavailable), 503);
+        assert_eq!(status(ErrorCode::OperationInterrupted), 409);
+    }
+
+    #[test]
+    fn a_mismatch_names_the_field() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            #[allow(dead_code)]
+            ttl: u32,
+        }
+        let error =
+            from_json::<Outer>(r#"{"ttl": "soon"}"#, ErrorCode::InvalidBackupConfig).unwrap_err();
+        assert!(error.message.starts_with("ttl: "), "{error}");
+        assert!(from_json::<Outer>(r#"{"ttl": 1} x"#, ErrorCode::InvalidBackupConfig).is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! The protocol between the Durable Object and the agent: HTTP/1.1 with JSON
+//! bodies, `Authorization: Bearer {token}` on every request.
+//!
+//! Long operations answer 200 at once and then stream events, one JSON object
+//! a line (`application/x-ndjson`). The last event is always a terminal one:
+//! a stream that ends without it was cut off. When the reader of the stream
+//! goes away, the agent cancels the operation and removes what it made.
+//!
+//! A request that fails before it begins is answered with the error's status
+//! and a [`SandboxError`] as its body.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backup::{BackupId, Compression, EntryCounts, Strategy},
+    error::SandboxError,
+};
+
+/// The port the agent listens on inside a container.
+pub const AGENT_PORT: u16 = 8080;
+
+/// The media type of event streams.
+pub const EVENT_STREAM_TYPE: &str = "application/x-ndjson";
+
+/// Environment variables that the agent is started with.
+pub mod env {
+    /// The bearer token that every request must carry. Required.
+    pub const TOKEN: &str = "SANDBOX_AGENT_TOKEN";
+    /// `address:port` to listen on; all addresses and [`super::AGENT_PORT`] when absent.
+    pub const LISTEN: &str = "SANDBOX_AGENT_LISTEN";
+    /// Directory for caches, upper layers and mount records;
+    /// `/var/lib/sandbox-agent` when absent.
+    pub const STATE_DIR: &str = "SANDBOX_AGENT_STATE_DIR";
+    /// Extra allowed roots, as [`crate::rules::AllowedRoots::with_extra`] reads them.
+    pub const ALLOWED_ROOTS: &str = "BACKUP_ALLOWED_ROOTS";
+}
+
+/// Paths of the agent's HTTP API.
+pub mod paths {
+    /// `GET` → [`super::AgentStatus`]. Answers as soon as the agent is ready.
+    pub const STATUS: &str = "/v1/status";
+    /// `POST` [`super::CreateBackup`] → stream of [`super::CreateEvent`].
+    pub const BACKUPS: &str = "/v1/backups";
+    /// `POST` [`super::PartUrls`] → 204: answers [`super::CreateEvent::PartsNeeded`].
+    pub const BACKUP_PARTS: &str = "/v1/backups/{id}/parts";
+    /// `POST` [`super::RestoreBackup`] → stream of [`super::RestoreEvent`].
+    pub const RESTORES: &str = "/v1/restores";
+    /// `POST` [`super::UnmountBackup`] → [`super::UnmountResult`].
+    pub const UNMOUNT: &str = "/v1/unmount";
+    /// `POST` [`super::Exec`] → stream of [`crate::files::ExecEvent`].
+    pub const EXEC: &str = "/v1/exec";
+    /// With `?path=`: `GET` → the bytes; `PUT` bytes → 204; `DELETE` → 204.
+    pub const FILES: &str = "/v1/files";
+    /// `GET ?path=&recursive=&includeHidden=` → [`crate::files::ListFilesResult`].
+    pub const LIST: &str = "/v1/list";
+    /// `POST ?path=&recursive=` → 204.
+    pub const MKDIR: &str = "/v1/mkdir";
+    /// `GET ?path=` → [`crate::files::ExistsResult`].
+    pub const EXISTS: &str = "/v1/exists";
+}
+
+/// Query of the file routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileQuery {
+    /// Absolute path.
+    pub path: String,
+    /// For `list` and `mkdir`.
+    #[serde(default)]
+    pub recursive: bool,
+    /// For `list`.
+    #[serde(default)]
+    pub include_hidden: bool,
+}
+
+/// Asks for an archive of a directory, uploaded in parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateBackup {
+    /// Names the operation.
+    pub id: BackupId,
+    /// Already checked, and checked again.
+    pub dir: String,
+    /// Whether `.gitignore` files count.
+    pub gitignore: bool,
+    /// Patterns relative to `dir`.
+    pub excludes: Vec<String>,
+    /// Format, level, threads.
+    pub compression: Compression,
+}
+
+/// What the agent says while it makes a backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum CreateEvent {
+    /// The tree has been walked.
+    #[serde(rename_all = "camelCase")]
+    Scanned {
+        /// What the archive will hold.
+        counts: EntryCounts,
+    },
+    /// The agent wants URLs for the parts `first..first + count`. The first
+    /// such event is the moment to create the multipart upload. A number may
+    /// be asked for again, when its URL has expired.
+    #[serde(rename_all = "camelCase")]
+    PartsNeeded {
+        /// From 1.
+        first: u32,
+        /// At least 1; `first + count - 1` is at most 10,000.
+        count: u32,
+    },
+    /// How far it is. Sent when something changed, a few times a second at most.
+    #[serde(rename_all = "camelCase")]
+    Progress {
+        /// Bytes of file content that are in the archive.
+        bytes_read: u64,
+        /// Bytes of archive that the store has taken.
+        bytes_uploaded: u64,
+    },
+    /// Terminal: every part is in the store, and the upload may be completed.
+    Uploaded(UploadedArchive),
+    /// Terminal: nothing of it is left in the container. The upload is to be aborted.
+    Failed(SandboxError),
+}
+
+/// An archive whose parts the store has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadedArchive {
+    /// Bytes of the whole archive.
+    pub size_bytes: u64,
+    /// SHA-256 of the whole archive, lower-case hexadecimal.
+    pub sha256: String,
+    /// In order of their numbers, without a gap. All but the last have the same size.
+    pub parts: Vec<Part>,
+    /// What the archive holds.
+    pub counts: EntryCounts,
+}
+
+/// A part that the store has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// From 1.
+    pub number: u32,
+    /// As the store answered it, without the quotes.
+    pub etag: String,
+}
+
+/// Presigned `PUT` URLs, one for each part asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartUrls {
+    /// In order, from the part that was asked for first.
+    pub urls: Vec<PartUrl>,
+}
+
+/// Where one part goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartUrl {
+    /// From 1.
+    pub number: u32,
+    /// Good for one `PUT` of that part, for a limited time.
+    pub url: String,
+}
+
+/// Asks for an archive to be mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreBackup {
+    /// Which backup.
+    pub id: BackupId,
+    /// Where to. Made if it does not exist.
+    pub dir: String,
+    /// Where the archive is.
+    pub source: ArchiveSource,
+    /// Forces one strategy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+}
+
+/// Where an archive can be read, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveSource {
+    /// Presigned for `GET`, ranges included.
+    pub url: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// Lower-case hexadecimal; backups by other writers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// What the agent says while it restores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum RestoreEvent {
+    /// How far the download is.
+    #[serde(rename_all = "camelCase")]
+    Progress {
+        /// Bytes of archive that are here.
+        bytes_downloaded: u64,
+        /// Bytes of the whole archive.
+        bytes_total: u64,
+    },
+    /// Terminal: the directory has been read through the mount.
+    Mounted(MountStatus),
+    /// Terminal: the directory is as it was.
+    Failed(SandboxError),
+}
+
+/// Takes a restored directory away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmountBackup {
+    /// The directory that was restored to.
+    pub dir: String,
+}
+
+/// What unmounting gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmountResult {
+    /// Always true; failures are errors.
+    pub success: bool,
+    /// The directory, as it was before the restore.
+    pub dir: String,
+}
+
+/// One restored directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// Which backup.
+    pub id: BackupId,
+    /// Where.
+    pub dir: String,
+    /// How it is served.
+    pub strategy: Strategy,
+    /// Whether it can be read.
+    pub state: MountState,
+}
+
+/// Whether a restored directory can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MountState {
+    /// It can.
+    Active,
+    /// What served it died: restore again.
+    Lost,
+}
+
+/// How the agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// Of the agent.
+    pub version: String,
+    /// Strategies that work in this container, best first.
+    pub strategies: Vec<Strategy>,
+    /// Restored directories.
+    pub mounts: Vec<MountStatus>,
+}
+
+/// Asks for a command to be run by `/bin/sh -c`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The command line.
+    pub command: String,
+    /// Working directory, environment, timeout, input.
+    #[serde(flatten)]
+    pub options: crate::files::ExecOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    #[test]
+    fn events_are_flat_objects_with_a_type() {
+        let event = CreateEvent::PartsNeeded { first: 1, count: 4 };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"type":"partsNeeded","first":1,"count":4}"#
+        );
+        let failed =
+            RestoreEvent::Failed(SandboxError::new(ErrorCode::BackupRestoreFailed, "no room"));
+        let text = serde_json::to_string(&failed).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"failed","code":"BACKUP_RESTORE_FAILED","message":"no room"}"#
+        );
+        assert_eq!(serde_json::from_str::<RestoreEvent>(&text).unwrap(), failed);
+    }
+}

@@ -1,0 +1,1 @@
+//! The Durable Object that backs up and restores, and its HTTP routes.
