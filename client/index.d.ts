@@ -1,0 +1,325 @@
+/**
+ * Why an operation failed. The names never change meaning.
+ *
+ * | code | status | when |
+ * |---|---|---|
+ * | `INVALID_BACKUP_CONFIG` | 400 | a binding or credential is missing (the message names which), or a dir, name, ttl, exclude pattern, handle or id is unacceptable |
+ * | `BACKUP_CREATE_FAILED` | 500 | making or uploading the archive failed; nothing is left in R2 or in the container |
+ * | `BACKUP_NOT_FOUND` | 404 | there is no metadata, or no archive, for the id |
+ * | `BACKUP_EXPIRED` | 400 | the time to live has elapsed; `context.expiredAt` says when |
+ * | `BACKUP_RESTORE_FAILED` | 500 | download, integrity check or mount failed; the directory is as it was |
+ * | `CONTAINER_UNAVAILABLE` | 503 | the container could not be started or went away; safe to retry |
+ * | `OPERATION_INTERRUPTED` | 409 | the Durable Object or the container restarted in the middle; `context.committed` says whether the operation had taken effect, `null` if that cannot be told |
+ * | `INVALID_REQUEST` | 400 | a command or file request is malformed |
+ * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
+ * | `FILE_OPERATION_FAILED` | 500 | the operating system refused |
+ * | `EXEC_FAILED` | 500 | the command could not be started at all |
+ * | `INTERNAL_ERROR` | 500 | a defect in the product |
+ */
+export type ErrorCode =
+  | "INVALID_BACKUP_CONFIG"
+  | "BACKUP_CREATE_FAILED"
+  | "BACKUP_NOT_FOUND"
+  | "BACKUP_EXPIRED"
+  | "BACKUP_RESTORE_FAILED"
+  | "CONTAINER_UNAVAILABLE"
+  | "OPERATION_INTERRUPTED"
+  | "INVALID_REQUEST"
+  | "FILE_NOT_FOUND"
+  | "FILE_OPERATION_FAILED"
+  | "EXEC_FAILED"
+  | "INTERNAL_ERROR";
+
+/** What every method of a {@link Sandbox} throws when the operation fails. */
+export declare class SandboxError extends Error {
+  readonly name: "SandboxError";
+  /** Machine-readable reason. */
+  readonly code: ErrorCode;
+  /** Facts about this failure, by name. */
+  readonly context: Record<string, unknown>;
+  /** The HTTP status that belongs to the code. */
+  readonly status: number;
+}
+
+/** How the archive of a backup is compressed. */
+export interface Compression {
+  /** `zstd` when absent. `lz4` is fastest and largest; `gzip` is for readers that know nothing else. */
+  format?: "lz4" | "zstd" | "gzip";
+  /** 1 to 22 for zstd, 1 to 9 for gzip; lz4 has none. */
+  level?: number;
+  /** Compressing threads, 1 to 256; as many as there are cores when absent. */
+  threads?: number;
+}
+
+/** What {@link Sandbox.createBackup} takes. */
+export interface BackupOptions {
+  /** Absolute path of a directory at or below `/workspace`, `/home`, `/tmp`, `/var/tmp` or `/app`. */
+  dir: string;
+  /** For people. At most 256 Unicode characters, none of them a control character. */
+  name?: string;
+  /** Seconds for which the backup may be restored: positive; 259200 (three days) when absent. */
+  ttl?: number;
+  /** Leave out what the `.gitignore` files below `dir` name. False when absent. */
+  gitignore?: boolean;
+  /** What else to leave out: patterns in `.gitignore` syntax, relative to `dir`. */
+  excludes?: string[];
+  /** zstd when absent. */
+  compression?: Compression;
+}
+
+/** The handle of a backup: plain JSON, safe to keep in KV, D1 or Durable Object storage. */
+export interface DirectoryBackup {
+  /** A UUID version 4; names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json`. */
+  readonly id: string;
+  /** Absolute path of the directory that was backed up; a restore may name another. */
+  readonly dir: string;
+}
+
+/**
+ * How a restored directory is served, best first: Linux's own squashfs, a
+ * FUSE view below overlayfs, copy-on-write in user space, a plain copy.
+ */
+export type Strategy = "kernel" | "overlay" | "fuse" | "extract";
+
+/** What {@link Sandbox.restoreBackup} takes. */
+export interface RestoreRequest extends DirectoryBackup {
+  /** Forces one strategy; the best that works in the container when absent. */
+  readonly strategy?: Strategy;
+}
+
+/** What {@link Sandbox.restoreBackup} gives. */
+export interface RestoreBackupResult {
+  /** A failure is thrown, never returned. */
+  success: true;
+  /** Where the backup now is. */
+  dir: string;
+  /** Which backup. */
+  id: string;
+  /** How it is served. */
+  strategy: Strategy;
+}
+
+/** What {@link Sandbox.unmountBackup} gives. */
+export interface UnmountResult {
+  /** A failure is thrown, never returned. */
+  success: true;
+  /** The directory, as it was before the restore. */
+  dir: string;
+}
+
+/** What {@link Sandbox.exec} takes beside the command. */
+export interface ExecOptions {
+  /** Absolute path of the working directory; `/workspace` when absent. */
+  cwd?: string;
+  /** Variables added to the environment. */
+  env?: Record<string, string>;
+  /** Milliseconds after which the whole process group is killed; no limit when absent. */
+  timeout?: number;
+  /** Text for standard input; empty when absent. */
+  stdin?: string;
+}
+
+/** What {@link Sandbox.exec} gives. A command that fails is a result, not an error. */
+export interface ExecResult {
+  /** Whether the exit code is 0. */
+  success: boolean;
+  /** As a shell reports it: 128 + n after signal n, 124 after the timeout. */
+  exitCode: number;
+  /** Standard output; bytes that are not UTF-8 become U+FFFD. */
+  stdout: string;
+  /** Standard error, likewise. */
+  stderr: string;
+  /** Milliseconds from start to exit. */
+  duration: number;
+  /** True when the timeout ended the command. */
+  timedOut?: boolean;
+  /** True when an output was longer than 8 MiB and only its beginning is here. */
+  truncated?: boolean;
+}
+
+/** One event of {@link Sandbox.execStream}; `exit` is always the last. */
+export type ExecEvent =
+  | { type: "start"; pid: number }
+  | { type: "stdout"; data: string }
+  | { type: "stderr"; data: string }
+  | {
+      type: "exit";
+      exitCode: number;
+      timedOut: boolean;
+      /** Milliseconds from start to exit. */
+      duration: number;
+    };
+
+/** How file content travels as text. */
+export type Encoding = "utf-8" | "utf8" | "base64";
+
+/** What reading and writing take beside the path. */
+export interface FileOptions {
+  /** `utf-8` when absent. */
+  encoding?: Encoding;
+}
+
+/** What {@link Sandbox.listFiles} takes beside the path. */
+export interface ListFilesOptions {
+  /** Also what is in subdirectories. False when absent. */
+  recursive?: boolean;
+  /** Also names that begin with a dot. True when absent. */
+  includeHidden?: boolean;
+}
+
+/** What {@link Sandbox.mkdir} takes beside the path. */
+export interface MkdirOptions {
+  /** Make parents as needed, and accept a directory that exists. False when absent. */
+  recursive?: boolean;
+}
+
+/** What writing, deleting and making directories give. */
+export interface FileOperationResult {
+  /** A failure is thrown, never returned. */
+  success: true;
+  path: string;
+}
+
+/** What {@link Sandbox.readFile} gives. */
+export interface ReadFileResult extends FileOperationResult {
+  /** In `encoding`. */
+  content: string;
+  /** `base64` when asked for, or when the content is not UTF-8. */
+  encoding: "utf-8" | "base64";
+  /** Bytes of the file. */
+  size: number;
+}
+
+/** One entry of {@link Sandbox.listFiles}. */
+export interface FileInfo {
+  /** Last component; bytes that are not UTF-8 become U+FFFD. */
+  name: string;
+  /** From the root of the file system. */
+  absolutePath: string;
+  /** From the directory that was listed. */
+  relativePath: string;
+  /** A symbolic link is not followed. */
+  type: "file" | "directory" | "symlink" | "other";
+  /** Bytes. */
+  size: number;
+  /** Permission bits in octal, such as `"0644"`. */
+  mode: string;
+  /** ISO 8601, UTC. */
+  modifiedAt: string;
+}
+
+/** What {@link Sandbox.listFiles} gives, sorted by relative path. */
+export interface ListFilesResult extends FileOperationResult {
+  files: FileInfo[];
+  count: number;
+}
+
+/** What {@link Sandbox.exists} gives. */
+export interface ExistsResult extends FileOperationResult {
+  /** Whether something is there, a dangling symbolic link included. */
+  exists: boolean;
+}
+
+/** One restored directory. */
+export interface MountStatus {
+  /** Which backup. */
+  id: string;
+  /** Where. */
+  dir: string;
+  /** How it is served. */
+  strategy: Strategy;
+  /** `lost` when what served it died: restore again. */
+  state: "active" | "lost";
+}
+
+/**
+ * A sandbox: a container with its Durable Object. Backups and restores of one
+ * sandbox run one after the other. Every method throws {@link SandboxError}.
+ */
+export interface Sandbox {
+  /**
+   * Takes a snapshot of a directory into R2.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
+   */
+  createBackup(options: BackupOptions): Promise<DirectoryBackup>;
+
+  /**
+   * Puts a backup in place of `backup.dir`, copy-on-write: writes never reach
+   * the backup, and restoring again discards them. The mount does not outlive
+   * the container: restore again after a restart.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
+   */
+  restoreBackup(backup: RestoreRequest): Promise<RestoreBackupResult>;
+
+  /** Takes a restored directory away again; what it covered reappears. */
+  unmountBackup(dir: string): Promise<UnmountResult>;
+
+  /**
+   * Runs a command with `/bin/sh -c` and waits for its end.
+   * @throws `INVALID_REQUEST`, `EXEC_FAILED`, `CONTAINER_UNAVAILABLE`
+   */
+  exec(command: string, options?: ExecOptions): Promise<ExecResult>;
+
+  /**
+   * Runs a command and streams its output as server-sent events, each of them
+   * an {@link ExecEvent} in JSON; {@link parseSSEStream} reads them.
+   * Cancelling the stream kills the command's process group.
+   */
+  execStream(command: string, options?: ExecOptions): Promise<ReadableStream<Uint8Array>>;
+
+  /**
+   * Writes a file, replacing what was there. A string is written as UTF-8, or
+   * decoded first when `encoding` is `base64`.
+   */
+  writeFile(
+    path: string,
+    content: string | Uint8Array | ArrayBuffer,
+    options?: FileOptions,
+  ): Promise<FileOperationResult>;
+
+  /** Reads a file. Content that is not UTF-8 arrives as base64, whatever was asked for. */
+  readFile(path: string, options?: FileOptions): Promise<ReadFileResult>;
+
+  listFiles(path: string, options?: ListFilesOptions): Promise<ListFilesResult>;
+
+  deleteFile(path: string): Promise<FileOperationResult>;
+
+  mkdir(path: string, options?: MkdirOptions): Promise<FileOperationResult>;
+
+  exists(path: string): Promise<ExistsResult>;
+
+  /** How the container is, and what is restored in it. */
+  status(): Promise<SandboxStatus>;
+
+  /** Destroys the container. The next call starts a new one, without its files and mounts. */
+  stop(): Promise<void>;
+}
+
+/** What {@link Sandbox.status} gives. */
+export interface SandboxStatus {
+  /** Restored directories. */
+  mounts: MountStatus[];
+  [fact: string]: unknown;
+}
+
+/** What {@link getSandbox} needs of a binding; every `DurableObjectNamespace` has it. */
+export interface SandboxNamespace {
+  idFromName(name: string): unknown;
+  get(id: any): unknown;
+}
+
+/**
+ * The sandbox called `name`: the same one for every caller that uses the same
+ * name. It starts with the first call that needs it.
+ *
+ * @param namespace binding of the Durable Object class `Sandbox`
+ */
+export declare function getSandbox(namespace: SandboxNamespace, name: string): Sandbox;
+
+/**
+ * The events of a stream that {@link Sandbox.execStream} gave. Leaving the
+ * loop early cancels the stream.
+ */
+export declare function parseSSEStream<Event = ExecEvent>(
+  stream: ReadableStream<Uint8Array>,
+): AsyncGenerator<Event, void, void>;

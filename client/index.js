@@ -1,0 +1,130 @@
+// The client of the `Sandbox` Durable Object for other Workers. It holds no
+// logic of its own: each method is one remote call, and a failure becomes an
+// Error with a `code`.
+//
+// Calls go through the object's `invoke` method, which returns failures as
+// values: an Error thrown across Durable Object RPC keeps its `code` only
+// when both Workers have a recent compatibility date, a value always does.
+
+/** A failed operation. See index.d.ts for the codes. */
+export class SandboxError extends Error {
+  constructor({ code, message, context = {}, status }, options) {
+    super(message, options);
+    this.name = "SandboxError";
+    this.code = code;
+    this.context = context;
+    this.status = status;
+  }
+}
+
+class Sandbox {
+  #namespace;
+  #id;
+
+  constructor(namespace, name) {
+    this.#namespace = namespace;
+    this.#id = namespace.idFromName(name);
+  }
+
+  createBackup(options) {
+    return this.#call("createBackup", [options]);
+  }
+
+  restoreBackup(backup) {
+    return this.#call("restoreBackup", [backup]);
+  }
+
+  unmountBackup(dir) {
+    return this.#call("unmountBackup", [dir]);
+  }
+
+  exec(command, options = {}) {
+    return this.#call("exec", [command, options]);
+  }
+
+  execStream(command, options = {}) {
+    return this.#call("execStream", [command, options]);
+  }
+
+  writeFile(path, content, options = {}) {
+    return this.#call("writeFile", [path, content, options]);
+  }
+
+  readFile(path, options = {}) {
+    return this.#call("readFile", [path, options]);
+  }
+
+  listFiles(path, options = {}) {
+    return this.#call("listFiles", [path, options]);
+  }
+
+  deleteFile(path) {
+    return this.#call("deleteFile", [path]);
+  }
+
+  mkdir(path, options = {}) {
+    return this.#call("mkdir", [path, options]);
+  }
+
+  exists(path) {
+    return this.#call("exists", [path]);
+  }
+
+  status() {
+    return this.#call("status", []);
+  }
+
+  stop() {
+    return this.#call("stop", []);
+  }
+
+  async #call(method, args) {
+    // A stub stays broken once its object has been reset, so every call takes
+    // a fresh one; making it costs nothing.
+    const stub = this.#namespace.get(this.#id);
+    let outcome;
+    try {
+      outcome = await stub.invoke(method, args);
+    } catch (error) {
+      throw interruption(method, error);
+    }
+    if (outcome.error) throw new SandboxError(outcome.error);
+    return outcome.value;
+  }
+}
+
+/** The runtime marks what befell the Durable Object itself; anything else is a mistake in the call. */
+function interruption(method, error) {
+  if (!error?.retryable && !error?.overloaded && !error?.durableObjectReset) return error;
+  return new SandboxError(
+    {
+      code: "OPERATION_INTERRUPTED",
+      message: `the sandbox's Durable Object went away during ${method}, which may or may not have taken effect: ${error.message}`,
+      context: { committed: null },
+      status: 409,
+    },
+    { cause: error },
+  );
+}
+
+/** The sandbox called `name`. */
+export function getSandbox(namespace, name) {
+  return new Sandbox(namespace, name);
+}
+
+/** The events of `execStream`, as objects. */
+export async function* parseSSEStream(stream) {
+  let pending = "";
+  // Leaving the loop early cancels the stream, and with it the command.
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const events = (pending + text).split("\n\n");
+    pending = events.pop();
+    for (const event of events) {
+      const data = event
+        .split("\n")
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice("data:".length).trimStart());
+      if (data.length > 0) yield JSON.parse(data.join("\n"));
+    }
+  }
+}

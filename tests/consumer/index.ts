@@ -1,0 +1,179 @@
+// The consumer's routes, for the tests:
+//
+//   POST   /samples/{name}      runs a sample of the guide
+//   POST   /call                one method through the client package
+//   POST   /stub-call           one method on the bare Durable Object stub
+//   *      /old/…               the same, in the consumer with an old compatibility date
+//   *      /bucket/{key}        objects of BACKUP_BUCKET, as far as the S3 stand-in needs them
+//   GET    /bucket?prefix=      their keys
+//   *      /workers/{worker}/…  a sandbox Worker that is set up in another way
+//   *      everything else      my-sandbox-worker
+
+import { getSandbox, parseSSEStream, type ExecEvent } from "@cloudflare/sandbox";
+import { bucket } from "./bucket";
+import type { Env, Sample } from "./env";
+import { checkpoint } from "./samples/checkpoint";
+import { copyOnWrite } from "./samples/copy-on-write";
+import { create } from "./samples/create";
+import { deleteById } from "./samples/delete-by-id";
+import { deleteOld } from "./samples/delete-old";
+import { errors } from "./samples/errors";
+import { handleInD1 } from "./samples/handle-in-d1";
+import { handleInDurableObject } from "./samples/handle-in-durable-object";
+import { handleInKv } from "./samples/handle-in-kv";
+import { named } from "./samples/named";
+import { replaceLatest } from "./samples/replace-latest";
+import { restore } from "./samples/restore";
+import { ttl } from "./samples/ttl";
+
+export { Notebook } from "./notebook";
+
+const SAMPLES: Record<string, (sample: Sample) => Promise<object>> = {
+  checkpoint,
+  "copy-on-write": copyOnWrite,
+  create,
+  "delete-by-id": deleteById,
+  "delete-old": deleteOld,
+  errors,
+  "handle-in-d1": handleInD1,
+  "handle-in-durable-object": handleInDurableObject,
+  "handle-in-kv": handleInKv,
+  named,
+  "replace-latest": replaceLatest,
+  restore,
+  ttl,
+};
+
+/** A sandbox Worker, by the way it is set up. */
+type Setup = "main" | "unconfigured" | "faulty" | "production";
+
+function namespace(env: Env, setup: Setup = "main"): DurableObjectNamespace {
+  return {
+    main: env.Sandbox,
+    unconfigured: env.UNCONFIGURED_SANDBOX,
+    faulty: env.FAULTY_SANDBOX,
+    production: env.PRODUCTION_SANDBOX,
+  }[setup];
+}
+
+function worker(env: Env, setup: Setup): Fetcher {
+  return {
+    main: env.MAIN_WORKER,
+    unconfigured: env.UNCONFIGURED_WORKER,
+    faulty: env.FAULTY_WORKER,
+    production: env.PRODUCTION_WORKER,
+  }[setup];
+}
+
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const url = new URL(request.url);
+    const [, route, ...rest] = url.pathname.split("/");
+    switch (route) {
+      case "samples":
+        return answer(async () => runSample(rest[0], await request.json(), env));
+      case "call":
+        return answer(async () => call(await request.json(), env));
+      case "stub-call":
+        return answer(async () => callStub(await request.json(), env));
+      case "old":
+        return env.OLD_CONSUMER.fetch(withPath(request, url, rest));
+      case "bucket":
+        return bucket(request, url, rest.join("/"), env.BACKUP_BUCKET);
+      case "workers":
+        return worker(env, rest[0] as Setup).fetch(withPath(request, url, rest.slice(1)));
+      default:
+        return env.MAIN_WORKER.fetch(request);
+    }
+  },
+};
+
+function withPath(request: Request, url: URL, path: string[]): Request {
+  return new Request(new URL(`/${path.join("/")}${url.search}`, url), request);
+}
+
+/** What `run` gives or throws, as JSON. */
+async function answer(run: () => Promise<unknown>): Promise<Response> {
+  try {
+    return Response.json({ value: (await run()) ?? null });
+  } catch (error: any) {
+    const { name, message, code, context, status } = error;
+    const isError = error instanceof Error;
+    return Response.json({ error: { isError, name, message, code, context, status } });
+  }
+}
+
+interface SampleInput extends Partial<Pick<Sample, "userId" | "backup" | "previousBackup">> {
+  setup?: Setup;
+  /** Backups whose objects the listing shows as this many days old. */
+  aged?: { id: string; days: number };
+}
+
+async function runSample(name: string, input: SampleInput, env: Env): Promise<object> {
+  const printed: string[] = [];
+  const print = (...words: unknown[]) => void printed.push(words.join(" "));
+  const nothing = undefined as never;
+  const result = await SAMPLES[name]({
+    env: {
+      Sandbox: namespace(env, input.setup),
+      NOTEBOOK: env.NOTEBOOK,
+      KV: { put: env.KV.put.bind(env.KV), get: async (key) => (await env.KV.get(key))! },
+      D1: env.D1,
+      BACKUP_BUCKET: aging(env.BACKUP_BUCKET, input.aged),
+    },
+    console: { log: print, error: print },
+    userId: input.userId ?? nothing,
+    backup: input.backup ?? nothing,
+    previousBackup: input.previousBackup ?? nothing,
+  });
+  return { printed, ...result };
+}
+
+/** The bucket itself, except that its listing shows one backup as older than it is. */
+function aging(
+  bucket: R2Bucket,
+  aged: SampleInput["aged"],
+): Pick<R2Bucket, "list" | "delete"> {
+  return {
+    delete: (keys) => bucket.delete(keys),
+    async list(options) {
+      const listed = await bucket.list(options);
+      const objects = listed.objects.map(({ key, uploaded }) => {
+        const age = aged && key.includes(aged.id) ? aged.days * 24 * 60 * 60 * 1000 : 0;
+        return { key, uploaded: new Date(uploaded.getTime() - age) };
+      });
+      return { ...listed, objects } as R2Objects;
+    },
+  };
+}
+
+interface Call {
+  setup?: Setup;
+  sandbox: string;
+  method: string;
+  /** `{"$base64": "…"}` stands for the bytes. */
+  args: unknown[];
+}
+
+function bytesOf(argument: any): unknown {
+  if (typeof argument?.$base64 !== "string") return argument;
+  return Uint8Array.from(atob(argument.$base64), (char) => char.charCodeAt(0));
+}
+
+async function call({ setup, sandbox, method, args }: Call, env: Env): Promise<unknown> {
+  const client: any = getSandbox(namespace(env, setup), sandbox);
+  const result = await client[method](...args.map(bytesOf));
+  return result instanceof ReadableStream ? collect(result) : result;
+}
+
+async function collect(stream: ReadableStream<Uint8Array>): Promise<ExecEvent[]> {
+  const events: ExecEvent[] = [];
+  for await (const event of parseSSEStream(stream)) events.push(event);
+  return events;
+}
+
+async function callStub({ setup, sandbox, method, args }: Call, env: Env): Promise<unknown> {
+  const sandboxes = namespace(env, setup);
+  const stub: any = sandboxes.get(sandboxes.idFromName(sandbox));
+  return stub[method](...args.map(bytesOf));
+}
