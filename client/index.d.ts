@@ -75,6 +75,28 @@ export interface DirectoryBackup {
   readonly dir: string;
 }
 
+/** What an archive holds, by kind of entry, and what was left out of it. */
+export interface EntryCounts {
+  /** Regular files; each name of a hard-linked file counts. */
+  files: number;
+  /** The top one included. */
+  directories: number;
+  symlinks: number;
+  /** FIFOs, sockets and device nodes. */
+  special: number;
+  /** Bytes of file content, before compression. */
+  bytes: number;
+  /** Entries that exclude rules left out. A directory counts once, whatever is in it. */
+  excluded: number;
+}
+
+/** What {@link Sandbox.createBackup} gives: the handle, and what became of the directory. */
+export interface CreatedBackup extends DirectoryBackup {
+  /** Bytes of the archive. */
+  readonly sizeBytes: number;
+  readonly counts: EntryCounts;
+}
+
 /**
  * How a restored directory is served, best first: Linux's own squashfs, a
  * FUSE view below overlayfs, copy-on-write in user space, a plain copy.
@@ -241,7 +263,7 @@ export interface Sandbox {
    * Takes a snapshot of a directory into R2.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  createBackup(options: BackupOptions): Promise<DirectoryBackup>;
+  createBackup(options: BackupOptions): Promise<CreatedBackup>;
 
   /**
    * Puts a backup in place of `backup.dir`, copy-on-write: writes never reach
@@ -268,12 +290,12 @@ export interface Sandbox {
   execStream(command: string, options?: ExecOptions): Promise<ReadableStream<Uint8Array>>;
 
   /**
-   * Writes a file, replacing what was there. A string is written as UTF-8, or
-   * decoded first when `encoding` is `base64`.
+   * Writes a file, replacing what was there and making its parent directories.
+   * A string is written as UTF-8, or decoded first when `encoding` is `base64`.
    */
   writeFile(
     path: string,
-    content: string | Uint8Array | ArrayBuffer,
+    content: string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
     options?: FileOptions,
   ): Promise<FileOperationResult>;
 
@@ -288,18 +310,37 @@ export interface Sandbox {
 
   exists(path: string): Promise<ExistsResult>;
 
-  /** How the container is, and what is restored in it. */
+  /** How the container is, and what is restored in it. Starts nothing. */
   status(): Promise<SandboxStatus>;
 
   /** Destroys the container. The next call starts a new one, without its files and mounts. */
   stop(): Promise<void>;
 }
 
+/** A backup or restore under way. */
+export interface Operation {
+  type: "createBackup" | "restoreBackup";
+  /** Which backup. */
+  id: string;
+  dir: string;
+  /** ISO 8601. */
+  startedAt: string;
+  /** Bytes moved so far. */
+  bytesDone: number;
+  /** Bytes there are, when that is known. */
+  bytesTotal?: number;
+}
+
 /** What {@link Sandbox.status} gives. */
 export interface SandboxStatus {
+  container: {
+    state: "running" | "stopped";
+    /** How backups can be served in it, best first; empty while it is stopped. */
+    strategies: Strategy[];
+  };
   /** Restored directories. */
   mounts: MountStatus[];
-  [fact: string]: unknown;
+  operation: Operation | null;
 }
 
 /** What {@link getSandbox} needs of a binding; every `DurableObjectNamespace` has it. */
@@ -318,7 +359,8 @@ export declare function getSandbox(namespace: SandboxNamespace, name: string): S
 
 /**
  * The events of a stream that {@link Sandbox.execStream} gave. Leaving the
- * loop early cancels the stream.
+ * loop early cancels the stream. Throws {@link SandboxError} if the container
+ * went away before the command ended.
  */
 export declare function parseSSEStream<Event = ExecEvent>(
   stream: ReadableStream<Uint8Array>,

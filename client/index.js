@@ -124,7 +124,10 @@ export async function* parseSSEStream(stream) {
         .split("\n")
         .filter((line) => line.startsWith("data:"))
         .map((line) => line.slice("data:".length).trimStart());
-      if (data.length > 0) yield JSON.parse(data.join("\n"));
+      if (data.length === 0) continue;
+      const parsed = JSON.parse(data.join("\n"));
+      if (parsed.error) throw new SandboxError(parsed.error);
+      yield parsed;
     }
   }
 }
