@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// What a fallible operation of the product returns.
@@ -147,18 +147,27 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-/// Reads `json` as `T`; a mismatch becomes an error of `code` that names the
-/// offending field.
-pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> Result<T> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+/// Reads a `T`; a mismatch becomes an error of `code` that names the offending
+/// field.
+pub fn deserialize<'de, T, D>(deserializer: D, code: ErrorCode) -> Result<T>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let field = error.path().to_string();
         let message = match field.as_str() {
             "." => error.inner().to_string(),
             _ => format!("{field}: {}", error.inner()),
         };
         SandboxError::new(code, message)
-    })?;
+    })
+}
+
+/// Reads `json`, all of it, as [`deserialize`] does.
+pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let value = deserialize(&mut reader, code)?;
     reader
         .end()
         .map_err(|error| SandboxError::new(code, error.to_string()))?;

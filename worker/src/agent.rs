@@ -1,0 +1,173 @@
+//! The client of the agent: the protocol of `sandbox_shared::protocol`, over
+//! the container's port.
+
+use futures_util::StreamExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError,
+    error::from_json,
+    protocol::{AgentStatus, PartUrls, UnmountBackup, UnmountResult, paths},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use wasm_bindgen::JsValue;
+use worker::{ByteStream, Headers, Method, Response};
+
+use crate::container::{AgentRequest, Container};
+
+/// Longest line of an event stream: a page of part URLs fits many times.
+const MAX_EVENT_BYTES: usize = 8 << 20;
+
+/// A container with an agent in it that knows our token.
+pub struct Agent {
+    container: Container,
+    token: String,
+}
+
+impl Agent {
+    /// The agent in `container` that was started with `token`.
+    pub fn new(container: Container, token: String) -> Self {
+        Self { container, token }
+    }
+
+    /// The container it is in.
+    pub fn container(&self) -> &Container {
+        &self.container
+    }
+
+    /// Sends a request. An answer that is not a success becomes the error it holds.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<JsValue>,
+    ) -> Result<Response> {
+        let headers = Headers::new();
+        headers
+            .set("authorization", &format!("Bearer {}", self.token))
+            .map_err(internal)?;
+        let mut response = self
+            .container
+            .fetch(AgentRequest {
+                method,
+                path: path.to_owned(),
+                headers,
+                body,
+            })
+            .await?;
+        let status = response.status_code();
+        if (200..300).contains(&status) {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        Err(serde_json::from_str(&text).unwrap_or_else(|_| {
+            SandboxError::new(
+                ErrorCode::ContainerUnavailable,
+                format!("the agent answered {status}; it is safe to try again"),
+            )
+        }))
+    }
+
+    async fn post<B: Serialize>(&self, path: &str, body: &B) -> Result<Response> {
+        let body = serde_json::to_string(body).map_err(internal)?;
+        self.send(Method::Post, path, Some(body.into())).await
+    }
+
+    /// How the agent is. Answers as soon as it is ready.
+    pub async fn status(&self) -> Result<AgentStatus> {
+        json(self.send(Method::Get, paths::STATUS, None).await?).await
+    }
+
+    /// Starts an operation that answers with events.
+    pub async fn events<B: Serialize>(&self, path: &str, body: &B) -> Result<Events> {
+        let mut response = self.post(path, body).await?;
+        Ok(Events {
+            stream: response.stream().map_err(internal)?,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Hands over the part URLs that a backup in progress asked for.
+    pub async fn give_parts(&self, path: &str, urls: &PartUrls) -> Result<()> {
+        self.post(path, urls).await.map(drop)
+    }
+
+    /// Takes a restored directory away.
+    pub async fn unmount(&self, request: &UnmountBackup) -> Result<UnmountResult> {
+        json(self.post(paths::UNMOUNT, request).await?).await
+    }
+}
+
+/// The body of a successful answer.
+pub async fn json<T: DeserializeOwned>(mut response: Response) -> Result<T> {
+    let text = response.text().await.map_err(cut_off)?;
+    from_json(&text, ErrorCode::InternalError)
+}
+
+/// `path` with its query, encoded.
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encode(value)))
+        .collect();
+    format!("{path}?{}", pairs.join("&"))
+}
+
+fn internal(error: impl std::fmt::Display) -> SandboxError {
+    SandboxError::new(ErrorCode::InternalError, error.to_string())
+}
+
+fn cut_off(error: impl std::fmt::Display) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::ContainerUnavailable,
+        format!(
+            "the container went away in the middle of the operation ({error}); it is safe to try again"
+        ),
+    )
+}
+
+/// Events of one operation. Dropping it before the end closes the connection,
+/// and the agent then cancels the operation.
+pub struct Events {
+    stream: ByteStream,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// The next event. A stream that ends is an error: the terminal event
+    /// comes first, and nobody asks for more after it.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let line = loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let rest = self.buffer.split_off(end + 1);
+                break std::mem::replace(&mut self.buffer, rest);
+            }
+            if self.buffer.len() > MAX_EVENT_BYTES {
+                return Err(internal("the agent sent an event without end"));
+            }
+            match self.stream.next().await {
+                Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
+                Some(Err(error)) => return Err(cut_off(error)),
+                None => return Err(cut_off("its answer ended early")),
+            }
+        };
+        serde_json::from_slice(&line)
+            .map_err(|error| internal(format!("the agent sent an unreadable event: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_the_query() {
+        assert_eq!(
+            with_query(
+                "/v1/files",
+                &[("path", "/tmp/a b&c=d/ž?#%"), ("recursive", "true")]
+            ),
+            "/v1/files?path=%2Ftmp%2Fa%20b%26c%3Dd%2F%C5%BE%3F%23%25&recursive=true"
+        );
+    }
+}

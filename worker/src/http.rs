@@ -1,0 +1,101 @@
+//! The HTTP front of the Worker: authentication, and the way to a sandbox.
+
+use sandbox_shared::{ErrorCode, Result, SandboxError, rules};
+use serde::Serialize;
+use subtle::ConstantTimeEq;
+use worker::{Env, Request, Response};
+
+use crate::{
+    config::{API_TOKEN, Config, SANDBOX_BINDING},
+    storage::gateway,
+};
+
+pub mod routes;
+
+/// Routes of sandboxes: `/v1/sandboxes/{name}/…`
+const SANDBOXES: &str = "/v1/sandboxes/";
+
+/// Answers a request from outside.
+pub async fn handle(request: Request, env: Env) -> worker::Result<Response> {
+    let config = Config::from_env(env.clone());
+    if request.path().starts_with(gateway::ROUTE) {
+        return gateway::handle(request, &config).await;
+    }
+    match forward(request, &env, &config).await {
+        Ok(response) => Ok(response),
+        Err(error) => error_response(&error),
+    }
+}
+
+async fn forward(request: Request, env: &Env, config: &Config) -> Result<Response> {
+    authorize(&request, config)?;
+    let path = request.path();
+    let (name, _) = sandbox_route(&path)?;
+    let name = percent_encoding::percent_decode_str(name)
+        .decode_utf8()
+        .map_err(|_| SandboxError::invalid_request("sandbox name is not UTF-8"))?;
+    rules::check_sandbox_name(&name)?;
+    let unavailable =
+        |error: worker::Error| SandboxError::new(ErrorCode::InternalError, error.to_string());
+    env.durable_object(SANDBOX_BINDING)
+        .and_then(|sandboxes| sandboxes.get_by_name(&name))
+        .map_err(unavailable)?
+        .fetch_with_request(request)
+        .await
+        .map_err(unavailable)
+}
+
+/// Splits `/v1/sandboxes/{name}/{rest}`.
+fn sandbox_route(path: &str) -> Result<(&str, &str)> {
+    path.strip_prefix(SANDBOXES)
+        .and_then(|rest| rest.split_once('/'))
+        .ok_or_else(|| no_such_route(path))
+}
+
+fn no_such_route(path: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::RouteNotFound,
+        format!("there is no route {path}; sandboxes are at {SANDBOXES}{{name}}/…"),
+    )
+}
+
+/// Lets a request through that carries the secret. Without a secret nobody
+/// gets through.
+fn authorize(request: &Request, config: &Config) -> Result<()> {
+    let Some(expected) = config.api_token() else {
+        return Err(SandboxError::new(
+            ErrorCode::NotConfigured,
+            format!(
+                "the HTTP routes are closed because the secret {API_TOKEN} is not set: \
+                 `npx wrangler secret put {API_TOKEN}`, or a line in .dev.vars for `wrangler dev`"
+            ),
+        ));
+    };
+    let header = request.headers().get("authorization").ok().flatten();
+    let given = header
+        .as_deref()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    match given {
+        Some(token) if token.as_bytes().ct_eq(expected.as_bytes()).into() => Ok(()),
+        _ => Err(SandboxError::new(
+            ErrorCode::Unauthorized,
+            format!("send the header `Authorization: Bearer …` with the value of {API_TOKEN}"),
+        )),
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a SandboxError,
+}
+
+/// `{"error": {code, message, context}}` with the status of the code.
+pub fn error_response(error: &SandboxError) -> worker::Result<Response> {
+    let response = Response::from_json(&ErrorBody { error })?.with_status(error.code.http_status());
+    if error.code == ErrorCode::Unauthorized {
+        response.headers().set("www-authenticate", "Bearer")?;
+    }
+    Ok(response)
+}

@@ -1,0 +1,129 @@
+//! The routes of one sandbox: the same methods as over RPC.
+
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError,
+    error::from_json,
+    files::{ListFilesOptions, MkdirOptions},
+    protocol::UnmountBackup,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use wasm_bindgen::JsValue;
+use worker::{Method, Request, Response, Url};
+
+use super::{error_response, no_such_route, sandbox_route};
+use crate::sandbox::Sandbox;
+
+/// Answers a request that has been let through.
+pub async fn handle(sandbox: &Sandbox, request: Request) -> worker::Result<Response> {
+    match dispatch(sandbox, request).await {
+        Ok(response) => Ok(response),
+        Err(error) => error_response(&error),
+    }
+}
+
+async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
+    let url = request.url().map_err(internal)?;
+    let (_, route) = sandbox_route(url.path())?;
+    match (request.method(), route) {
+        (Method::Post, "backups") => {
+            let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let created = sandbox.create_backup(options).await?;
+            Ok(json(&created)?.with_status(201))
+        }
+        (Method::Post, "restore") => {
+            let restore = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            json(&sandbox.restore_backup(restore).await?)
+        }
+        (Method::Post, "unmount") => {
+            let unmount: UnmountBackup = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            json(&sandbox.unmount_backup(&unmount.dir).await?)
+        }
+        (Method::Post, "exec") => {
+            let exec = body(&mut request, ErrorCode::InvalidRequest).await?;
+            let accept = request.headers().get("accept").ok().flatten();
+            if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+                sandbox.exec_stream(&exec).await
+            } else {
+                json(&sandbox.exec(&exec).await?)
+            }
+        }
+        (Method::Get, "files") => sandbox.read_file(&path(&url)?).await,
+        (Method::Put, "files") => {
+            let content = request
+                .inner()
+                .body()
+                .map_or_else(|| JsValue::from(""), JsValue::from);
+            json(&sandbox.write_file(&path(&url)?, content).await?)
+        }
+        (Method::Delete, "files") => json(&sandbox.delete_file(&path(&url)?).await?),
+        (Method::Get, "list") => {
+            let defaults = ListFilesOptions::default();
+            let options = ListFilesOptions {
+                recursive: flag(&url, "recursive")?.unwrap_or(defaults.recursive),
+                include_hidden: flag(&url, "includeHidden")?.unwrap_or(defaults.include_hidden),
+            };
+            json(&sandbox.list_files(&path(&url)?, options).await?)
+        }
+        (Method::Post, "mkdir") => {
+            let options = MkdirOptions {
+                recursive: flag(&url, "recursive")?.unwrap_or_default(),
+            };
+            json(&sandbox.mkdir(&path(&url)?, options).await?)
+        }
+        (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
+        (Method::Get, "status") => json(&sandbox.status().await?),
+        (Method::Delete, "container") => {
+            sandbox.stop().await?;
+            Response::empty()
+                .map(|response| response.with_status(204))
+                .map_err(internal)
+        }
+        (
+            method,
+            "backups" | "restore" | "unmount" | "exec" | "files" | "list" | "mkdir" | "exists"
+            | "status" | "container",
+        ) => Err(SandboxError::new(
+            ErrorCode::MethodNotAllowed,
+            format!("{method} is not a method of {route}"),
+        )),
+        _ => Err(no_such_route(url.path())),
+    }
+}
+
+fn internal(error: worker::Error) -> SandboxError {
+    SandboxError::new(ErrorCode::InternalError, error.to_string())
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Response> {
+    Response::from_json(value).map_err(internal)
+}
+
+async fn body<T: DeserializeOwned>(request: &mut Request, code: ErrorCode) -> Result<T> {
+    let text = request
+        .text()
+        .await
+        .map_err(|error| SandboxError::new(code, format!("the body is unreadable: {error}")))?;
+    from_json(&text, code)
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn path(url: &Url) -> Result<String> {
+    parameter(url, "path")
+        .ok_or_else(|| SandboxError::invalid_request("the query parameter path is missing"))
+}
+
+fn flag(url: &Url, name: &str) -> Result<Option<bool>> {
+    match parameter(url, name).as_deref() {
+        None => Ok(None),
+        Some("true" | "1" | "") => Ok(Some(true)),
+        Some("false" | "0") => Ok(Some(false)),
+        Some(_) => Err(SandboxError::invalid_request(format!(
+            "the query parameter {name} must be true or false"
+        ))),
+    }
+}
