@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, error::Category};
 
 /// What a fallible operation of the product returns.
 pub type Result<T, E = SandboxError> = std::result::Result<T, E>;
@@ -154,24 +154,39 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let field = error.path().to_string();
-        let message = match field.as_str() {
-            "." => error.inner().to_string(),
-            _ => format!("{field}: {}", error.inner()),
-        };
-        SandboxError::new(code, message)
-    })
+    serde_path_to_error::deserialize(deserializer)
+        .map_err(|error| mismatch(code, error.path(), &error.inner().to_string()))
 }
 
 /// Reads `json`, all of it, as [`deserialize`] does.
 pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    let value = deserialize(&mut reader, code)?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (path, inner) = (error.path().clone(), error.into_inner());
+        let position = format!(" at line {} column {}", inner.line(), inner.column());
+        let text = inner.to_string();
+        // Where a value of the wrong kind stands, its field says better.
+        let problem = match inner.classify() {
+            Category::Data => text.strip_suffix(&position).unwrap_or(&text),
+            _ => &text,
+        };
+        mismatch(code, &path, problem)
+    })?;
     reader
         .end()
         .map_err(|error| SandboxError::new(code, error.to_string()))?;
     Ok(value)
+}
+
+fn mismatch(code: ErrorCode, path: &serde_path_to_error::Path, problem: &str) -> SandboxError {
+    let field = path.to_string();
+    // Our own types name their field in what they say.
+    let message = if field == "." || problem.starts_with(&field) {
+        problem.to_owned()
+    } else {
+        format!("{field}: {problem}")
+    };
+    SandboxError::new(code, message)
 }
 
 #[cfg(test)]
@@ -223,7 +238,10 @@ mod tests {
         }
         let error =
             from_json::<Outer>(r#"{"ttl": "soon"}"#, ErrorCode::InvalidBackupConfig).unwrap_err();
-        assert!(error.message.starts_with("ttl: "), "{error}");
+        assert_eq!(
+            error.message,
+            "ttl: invalid type: string \"soon\", expected u32"
+        );
         assert!(from_json::<Outer>(r#"{"ttl": 1} x"#, ErrorCode::InvalidBackupConfig).is_err());
     }
 }
