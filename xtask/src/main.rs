@@ -1,3 +1,47 @@
-//! Set-up, demo, tests and benchmarks.
+//! `cargo xtask`: see `--help`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{
+    artifacts::{self, AgentProfile},
+    setup,
+};
+
+/// Everything that is done with this project beside writing it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing on this machine (the other commands do, too)
+    Setup,
+    /// Build the Worker into worker/build
+    Worker,
+    /// Build the agent as a static binary and print its path
+    Agent {
+        /// Less optimized, quicker to build again
+        #[arg(long)]
+        dev: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Task::Setup => setup::all().map(drop),
+        Task::Worker => artifacts::worker(),
+        Task::Agent { dev } => {
+            let profile = if dev {
+                AgentProfile::Development
+            } else {
+                AgentProfile::Release
+            };
+            println!("{}", artifacts::agent(profile)?.display());
+            Ok(())
+        }
+    }
+}

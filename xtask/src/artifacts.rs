@@ -1,0 +1,129 @@
+//! Building what is deployed: the Worker, and the agent that runs in containers.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    process, project,
+    setup::{self, MUSL_TARGET, WASM_TARGET},
+};
+
+/// How the agent is optimized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentProfile {
+    /// As in the container image.
+    Release,
+    /// Nearly as fast, and quicker to build again: for development and tests.
+    Development,
+}
+
+impl AgentProfile {
+    /// Its name in the workspace's `Cargo.toml`, which is also its directory's.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Development => "dev-agent",
+        }
+    }
+}
+
+/// Builds the agent as a static binary and returns its path.
+pub fn agent(profile: AgentProfile) -> Result<PathBuf> {
+    setup::agent()?;
+    process::run(
+        Command::new("cargo")
+            .current_dir(project::root())
+            .args(["build", "--package", "sandbox-agent"])
+            .args(["--profile", profile.name(), "--target", MUSL_TARGET]),
+    )?;
+    let binary = project::target_dir()
+        .join(MUSL_TARGET)
+        .join(profile.name())
+        .join("sandbox-agent");
+    if !binary.is_file() {
+        bail!("cargo did not build {}", binary.display());
+    }
+    Ok(binary)
+}
+
+/// Builds the Worker into `worker/build` unless it is there and newer than
+/// everything it is made from.
+pub fn worker() -> Result<()> {
+    let worker = project::root().join("worker");
+    let built = worker.join("build/index.js");
+    if is_current(&built)? {
+        return Ok(());
+    }
+    let tools = setup::worker()?;
+    process::run(
+        tools
+            .node
+            .command(&tools.worker_build)?
+            .current_dir(&worker)
+            .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
+            .env("WASM_OPT_BIN", &tools.node.wasm_opt)
+            .env("ESBUILD_BIN", &tools.node.esbuild)
+            .arg("--release"),
+    )
+}
+
+/// Whether `built` is newer than the sources that cargo recorded, the
+/// manifests and the lock file.
+fn is_current(built: &Path) -> Result<bool> {
+    let Some(built) = modified(built) else {
+        return Ok(false);
+    };
+    let recorded = project::target_dir().join(format!("{WASM_TARGET}/release/sandbox_worker.d"));
+    let Ok(recorded) = fs::read_to_string(recorded) else {
+        return Ok(false);
+    };
+    let root = project::root();
+    let manifests = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "worker/Cargo.toml",
+        "shared/Cargo.toml",
+    ];
+    let inputs = manifests.map(|manifest| root.join(manifest)).into_iter();
+    Ok(inputs
+        .chain(sources(&recorded).context("cargo's record of the Worker's sources")?)
+        .all(|input| modified(&input).is_some_and(|input| input < built)))
+}
+
+/// The prerequisites in a make rule: `target: source source …`, spaces in
+/// names escaped.
+fn sources(rule: &str) -> Option<impl Iterator<Item = PathBuf>> {
+    const ESCAPED: &str = "\u{0}";
+    let (_, sources) = rule.lines().next()?.split_once(": ")?;
+    let sources = sources.replace("\\ ", ESCAPED);
+    let sources: Vec<_> = sources
+        .split_whitespace()
+        .map(|source| PathBuf::from(source.replace(ESCAPED, " ")))
+        .collect();
+    Some(sources.into_iter())
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_spaces_belong_to_the_name() {
+        let rule = "/t/worker.wasm: /src/lib.rs /my\\ src/a.rs\n\n/src/lib.rs:\n";
+        let sources: Vec<_> = sources(rule).unwrap().collect();
+        assert_eq!(
+            sources,
+            [Path::new("/src/lib.rs"), Path::new("/my src/a.rs")]
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that a person would otherwise do by hand: installing tools,
+//! building, running the Worker locally, and playing the container platform.
+//!
+//! The commands of `cargo xtask` are thin layers over these modules, and the
+//! end-to-end tests use the same modules, so what a test sees is what a
+//! developer runs.
+#![forbid(unsafe_code)]
+
+pub mod artifacts;
+pub mod host;
+pub mod process;
+pub mod project;
+pub mod setup;
+pub mod wrangler;

@@ -1,0 +1,61 @@
+//! Installs what the build, the tests and the demo need.
+//!
+//! Every step looks first and acts only on what is missing, so that a second
+//! run takes no time and no network. Nothing is installed outside Debian's
+//! own packages, rustup's targets, this user's cache directory and the
+//! project's `node_modules`.
+
+mod cargo_tools;
+mod npm;
+mod system;
+mod targets;
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result};
+
+use crate::project;
+
+pub use npm::NodeTools;
+pub use targets::{MUSL_TARGET, WASM_TARGET};
+
+/// Programs for building and running the Worker.
+#[derive(Clone, Debug)]
+pub struct WorkerTools {
+    /// Drives the build of a Rust Worker.
+    pub worker_build: PathBuf,
+    /// Of exactly the version in `Cargo.lock`.
+    pub wasm_bindgen: PathBuf,
+    /// Node and what it runs.
+    pub node: NodeTools,
+}
+
+/// Installs everything.
+pub fn all() -> Result<WorkerTools> {
+    system::ensure()?;
+    agent()?;
+    worker()
+}
+
+/// Installs what a build of the agent needs.
+pub fn agent() -> Result<()> {
+    targets::ensure(MUSL_TARGET)
+}
+
+/// Installs what a build of the Worker needs.
+pub fn worker() -> Result<WorkerTools> {
+    targets::ensure(WASM_TARGET)?;
+    let cache = project::tool_cache()?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    // Two builds at once would otherwise install the same things into the same places.
+    let lock = File::create(cache.join("lock"))?;
+    lock.lock()?;
+    Ok(WorkerTools {
+        worker_build: cargo_tools::worker_build(&cache)?,
+        wasm_bindgen: cargo_tools::wasm_bindgen(&cache)?,
+        node: npm::ensure()?,
+    })
+}
