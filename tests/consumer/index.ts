@@ -3,13 +3,14 @@
 //   POST   /samples/{name}      runs a sample of the guide
 //   POST   /call                one method through the client package
 //   POST   /stub-call           one method on the bare Durable Object stub
+//   POST   /object-id           the id of a sandbox's Durable Object
 //   *      /old/…               the same, in the consumer with an old compatibility date
 //   *      /bucket/{key}        objects of BACKUP_BUCKET, as far as the S3 stand-in needs them
 //   GET    /bucket?prefix=      their keys
 //   *      /workers/{worker}/…  a sandbox Worker that is set up in another way
 //   *      everything else      my-sandbox-worker
 
-import { getSandbox, parseSSEStream, type ExecEvent } from "@cloudflare/sandbox";
+import { getSandbox, parseSSEStream, type ExecEvent, type SandboxNamespace } from "@cloudflare/sandbox";
 import { bucket } from "./bucket";
 import type { Env, Sample } from "./env";
 import { checkpoint } from "./samples/checkpoint";
@@ -76,6 +77,8 @@ export default {
         return answer(async () => call(await request.json(), env));
       case "stub-call":
         return answer(async () => callStub(await request.json(), env));
+      case "object-id":
+        return answer(async () => objectId(await request.json(), env));
       case "old":
         return env.OLD_CONSUMER.fetch(withPath(request, url, rest));
       case "bucket":
@@ -105,6 +108,8 @@ async function answer(run: () => Promise<unknown>): Promise<Response> {
 
 interface SampleInput extends Partial<Pick<Sample, "userId" | "backup" | "previousBackup">> {
   setup?: Setup;
+  /** A directory with programs that commands find before all others. */
+  programs?: string;
   /** Backups whose objects the listing shows as this many days old. */
   aged?: { id: string; days: number };
 }
@@ -115,7 +120,7 @@ async function runSample(name: string, input: SampleInput, env: Env): Promise<ob
   const nothing = undefined as never;
   const result = await SAMPLES[name]({
     env: {
-      Sandbox: namespace(env, input.setup),
+      Sandbox: withPrograms(namespace(env, input.setup), input.programs),
       NOTEBOOK: env.NOTEBOOK,
       KV: { put: env.KV.put.bind(env.KV), get: async (key) => (await env.KV.get(key))! },
       D1: env.D1,
@@ -127,6 +132,19 @@ async function runSample(name: string, input: SampleInput, env: Env): Promise<ob
     previousBackup: input.previousBackup ?? nothing,
   });
   return { printed, ...result };
+}
+
+/** The sandboxes themselves, except that commands find the test's own programs. */
+function withPrograms(sandboxes: DurableObjectNamespace, directory?: string): SandboxNamespace {
+  if (directory === undefined) return sandboxes;
+  const options = { env: { PATH: `${directory}:/usr/bin:/bin` } };
+  return {
+    idFromName: (name) => sandboxes.idFromName(name),
+    get: (id) => ({
+      invoke: (method: string, args: unknown[]) =>
+        (sandboxes.get(id) as any).invoke(method, method === "exec" ? [args[0], options] : args),
+    }),
+  };
 }
 
 /** The bucket itself, except that its listing shows one backup as older than it is. */
@@ -170,6 +188,10 @@ async function collect(stream: ReadableStream<Uint8Array>): Promise<ExecEvent[]>
   const events: ExecEvent[] = [];
   for await (const event of parseSSEStream(stream)) events.push(event);
   return events;
+}
+
+function objectId({ setup, sandbox }: Call, env: Env): string {
+  return namespace(env, setup).idFromName(sandbox).toString();
 }
 
 async function callStub({ setup, sandbox, method, args }: Call, env: Env): Promise<unknown> {

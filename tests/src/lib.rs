@@ -1,1 +1,14 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: a stage with the real Worker under
+//! `wrangler dev`, real containers of the local host, and the ways to reach
+//! them.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+pub mod bucket;
+pub mod consumer;
+pub mod faulty_gateway;
+pub mod http_api;
+pub mod r2_stand_in;
+pub mod s3_server;
+pub mod stage;
+pub mod tree;

@@ -1,0 +1,191 @@
+//! A gateway that fails on demand, between the agent and the Worker's own.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    response::Response,
+};
+use reqwest::Client;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every upload of a part is refused, for good.
+    RefusesParts,
+    /// Every upload of a part but the first is refused, for good.
+    RefusesLaterParts,
+    /// The first attempt at each request is answered with an error that
+    /// passes, or with a broken connection.
+    FailsOnce,
+}
+
+/// A running faulty gateway. It stops when it is dropped.
+#[derive(Debug)]
+pub struct FaultyGateway {
+    address: String,
+    inner: Arc<Inner>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    /// The Worker's gateway.
+    target: String,
+    state: Mutex<Faults>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    fault: Fault,
+    /// Requests that were seen since the fault was set.
+    seen: HashSet<String>,
+    parts: usize,
+    failures: usize,
+    archive_ids: BTreeSet<String>,
+}
+
+enum Verdict {
+    Pass,
+    Refuse(StatusCode),
+    BreakOff,
+}
+
+impl FaultyGateway {
+    /// Serves on a free port and forwards to `target`, the address of a
+    /// Worker's gateway.
+    pub async fn start(client: Client, target: String) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = format!("http://{}/gateway", listener.local_addr()?);
+        let inner = Arc::new(Inner {
+            client,
+            target,
+            state: Mutex::default(),
+        });
+        let router = Router::new().fallback(forward).with_state(inner.clone());
+        let task = tokio::spawn(async move {
+            // It ends with the task.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self {
+            address,
+            inner,
+            task,
+        })
+    }
+
+    /// What a Worker is to have as its `GATEWAY_URL`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Makes this go wrong from now on.
+    pub fn set(&self, fault: Fault) {
+        *self.inner.faults() = Faults {
+            fault,
+            ..Faults::default()
+        };
+    }
+
+    /// How many requests have failed on purpose since the fault was set.
+    pub fn failures(&self) -> usize {
+        self.inner.faults().failures
+    }
+
+    /// The backups whose archives were asked for since the fault was set.
+    pub fn archive_ids(&self) -> BTreeSet<String> {
+        self.inner.faults().archive_ids.clone()
+    }
+}
+
+impl Drop for FaultyGateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Inner {
+    fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn judge(&self, request: &Request) -> Verdict {
+        let mut faults = self.faults();
+        let is_part = request.method() == Method::PUT;
+        faults.parts += usize::from(is_part);
+        if let Some(id) = request.uri().path().split('/').nth_back(1) {
+            faults.archive_ids.insert(id.to_owned());
+        }
+        let range = request.headers().get("range");
+        let what = format!("{} {} {range:?}", request.method(), request.uri());
+        let is_first_attempt = faults.seen.insert(what);
+        let verdict = match faults.fault {
+            Fault::RefusesParts if is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
+            Fault::RefusesLaterParts if is_part && faults.parts > 1 => {
+                Verdict::Refuse(StatusCode::FORBIDDEN)
+            }
+            Fault::FailsOnce if is_first_attempt && faults.failures.is_multiple_of(2) => {
+                Verdict::Refuse(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Fault::FailsOnce if is_first_attempt => Verdict::BreakOff,
+            _ => return Verdict::Pass,
+        };
+        faults.failures += 1;
+        verdict
+    }
+}
+
+async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    match inner.judge(&request) {
+        Verdict::Pass => {}
+        Verdict::Refuse(status) => return answer(status, Body::empty()),
+        // A body that fails before its first byte takes the connection with it.
+        Verdict::BreakOff => {
+            let broken = futures::stream::once(async { Err::<Vec<u8>, _>(io::Error::other("")) });
+            return answer(StatusCode::OK, Body::from_stream(broken));
+        }
+    }
+    match pass_on(&inner, request).await {
+        Ok(response) => response,
+        Err(error) => answer(StatusCode::BAD_GATEWAY, Body::from(error.to_string())),
+    }
+}
+
+async fn pass_on(inner: &Inner, request: Request) -> anyhow::Result<Response> {
+    let (head, body) = request.into_parts();
+    let key_and_query = head.uri.to_string();
+    let key_and_query = key_and_query.trim_start_matches("/gateway");
+    let mut headers = head.headers;
+    headers.remove("host");
+    let response = inner
+        .client
+        .request(head.method, format!("{}{key_and_query}", inner.target))
+        .headers(headers)
+        .body(to_bytes(body, usize::MAX).await?)
+        .send()
+        .await?;
+    let mut answer = answer(response.status(), Body::empty());
+    *answer.headers_mut() = response.headers().clone();
+    *answer.body_mut() = Body::from_stream(response.bytes_stream());
+    Ok(answer)
+}
+
+fn answer(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,140 @@
+//! Where a backup can be restored to, and what a restore leaves behind.
+
+use std::sync::Arc;
+
+use sandbox_shared::DirectoryBackup;
+use sandbox_tests::{stage::Stage, tree};
+use serde_json::{Value, json};
+
+crate::tests![
+    into_another_directory,
+    over_a_directory_in_use,
+    again_discards_the_former_restore,
+    of_another_backup_replaces_the_first,
+    unmount_brings_back_what_was_there,
+    with_each_strategy_that_works,
+    with_a_strategy_that_does_not_exist,
+];
+
+const MAKE_TREE: &str =
+    "mkdir -p a/b && echo one > a/one && echo two > a/b/two && ln -s one a/link";
+
+fn to(backup: &DirectoryBackup, dir: &str) -> Value {
+    json!({ "id": backup.id, "dir": dir })
+}
+
+async fn into_another_directory(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("into-another-directory");
+    sandbox.run(MAKE_TREE).await;
+    let backup = sandbox.backup("/workspace").await;
+
+    for dir in ["/home/restored", "/tmp/deep/er/down", "/var/tmp/x", "/app"] {
+        let result = sandbox.restore_backup(to(&backup, dir)).await.unwrap();
+        assert_eq!(result.dir, dir);
+        assert_eq!(
+            tree::digest(&sandbox, dir).await,
+            tree::digest(&sandbox, "/workspace").await,
+            "{dir}"
+        );
+    }
+    let status = sandbox.status().await;
+    assert_eq!(status["mounts"].as_array().unwrap().len(), 4, "{status}");
+}
+
+async fn over_a_directory_in_use(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("over-a-directory-in-use");
+    sandbox.run(MAKE_TREE).await;
+    let backup = sandbox.backup("/workspace").await;
+    sandbox.run("rm -r a && echo later > later").await;
+    sandbox.restore_backup(&backup).await.unwrap();
+    assert_eq!(sandbox.run("ls").await, "a\n");
+    assert_eq!(sandbox.read("/workspace/a/b/two").await, "two\n");
+}
+
+async fn again_discards_the_former_restore(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("again-discards");
+    sandbox.run(MAKE_TREE).await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    let backup = sandbox.backup("/workspace").await;
+    let mounts = "grep -c '' /proc/self/mounts";
+    sandbox.restore_backup(&backup).await.unwrap();
+    let after_one = sandbox.run(mounts).await;
+    for _ in 0..3 {
+        sandbox
+            .run("rm a/one && echo changed > a/b/two && touch new")
+            .await;
+        sandbox.restore_backup(&backup).await.unwrap();
+        assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+    }
+    assert_eq!(sandbox.run(mounts).await, after_one, "mounts pile up");
+}
+
+async fn of_another_backup_replaces_the_first(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("another-replaces-the-first");
+    sandbox.run("echo first > file").await;
+    let first = sandbox.backup("/workspace").await;
+    sandbox.run("echo second > file; echo more > more").await;
+    let second = sandbox.backup("/workspace").await;
+
+    sandbox.restore_backup(&first).await.unwrap();
+    assert_eq!(sandbox.run("cat *").await, "first\n");
+    sandbox.restore_backup(&second).await.unwrap();
+    assert_eq!(sandbox.run("cat *").await, "second\nmore\n");
+    let status = sandbox.status().await;
+    let mounts = status["mounts"].as_array().unwrap();
+    assert_eq!(mounts.len(), 1, "{status}");
+    assert_eq!(mounts[0]["id"], second.id.as_str());
+}
+
+async fn unmount_brings_back_what_was_there(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("unmount");
+    sandbox.run(MAKE_TREE).await;
+    let backup = sandbox.backup("/workspace").await;
+    sandbox.run("echo later > later").await;
+    let covered = tree::digest(&sandbox, "/workspace").await;
+
+    sandbox.restore_backup(&backup).await.unwrap();
+    sandbox.run("echo lost > lost").await;
+    let result: Value = sandbox
+        .call("unmountBackup", json!(["/workspace"]))
+        .await
+        .unwrap();
+    assert_eq!(result, json!({ "success": true, "dir": "/workspace" }));
+    assert_eq!(tree::digest(&sandbox, "/workspace").await, covered);
+    assert_eq!(sandbox.status().await["mounts"], json!([]));
+
+    let again = sandbox.call::<Value>("unmountBackup", json!(["/workspace"]));
+    assert_eq!(again.await.unwrap_err().code(), "INVALID_BACKUP_CONFIG");
+}
+
+async fn with_each_strategy_that_works(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("with-each-strategy");
+    sandbox.run(MAKE_TREE).await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    let backup = sandbox.backup("/workspace").await;
+    let status = sandbox.status().await;
+    let strategies = status["container"]["strategies"].as_array().unwrap();
+    assert!(strategies.contains(&json!("extract")), "{status}");
+    for strategy in strategies {
+        let request = json!({ "id": backup.id, "dir": "/workspace", "strategy": strategy });
+        let result = sandbox.restore_backup(request).await.unwrap();
+        assert_eq!(json!(result.strategy), *strategy);
+        assert_eq!(
+            tree::digest(&sandbox, "/workspace").await,
+            before,
+            "{strategy}"
+        );
+        sandbox
+            .run("mv a/b moved && rm a/one && echo 3 > moved/two")
+            .await;
+        assert_eq!(sandbox.read("/workspace/moved/two").await, "3\n");
+    }
+}
+
+async fn with_a_strategy_that_does_not_exist(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("with-no-such-strategy");
+    let backup = sandbox.backup("/workspace").await;
+    let request = json!({ "id": backup.id, "dir": "/workspace", "strategy": "magic" });
+    let error = sandbox.restore_backup(request).await.unwrap_err();
+    assert_eq!(error.code(), "INVALID_BACKUP_CONFIG");
+}
