@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod artifacts;
+pub mod check;
+pub mod demo;
+pub mod dev;
 pub mod host;
 pub mod process;
 pub mod project;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
-    setup,
+    check, demo, dev, setup,
 };
 
 /// Everything that is done with this project beside writing it.
@@ -20,6 +20,23 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Back up, damage and restore this checkout in a local sandbox
+    Demo {
+        /// End afterwards instead of leaving the server running
+        #[arg(long)]
+        once: bool,
+        /// Where the Worker listens on 127.0.0.1
+        #[arg(long, default_value_t = 8787)]
+        port: u16,
+    },
+    /// Run the Worker with local containers
+    Dev {
+        /// Where the Worker listens on 127.0.0.1
+        #[arg(long, default_value_t = 8787)]
+        port: u16,
+    },
+    /// Format, lints, builds, all tests
+    Test,
     /// Install what is missing on this machine (the other commands do, too)
     Setup,
     /// Build the Worker into worker/build
@@ -44,6 +61,9 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
+        Task::Demo { once, port } => demo::run(port, once),
+        Task::Dev { port } => dev::run(port),
+        Task::Test => check::run(),
         Task::Setup => setup::all().map(drop),
         Task::Worker => artifacts::worker(),
         Task::Agent { dev } => {

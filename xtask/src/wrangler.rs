@@ -29,9 +29,11 @@ pub struct Options {
     /// Wrangler configuration files. The first Worker is the one that the
     /// port serves; the others are reached by bindings.
     pub configs: Vec<PathBuf>,
-    /// Variables and secrets, instead of those in `.dev.vars`. When there is
-    /// none, Wrangler reads `.dev.vars`.
+    /// Variables and secrets. When there is any, Wrangler reads `.dev.vars`
+    /// only if `env_files` names it.
     pub variables: Vec<(String, String)>,
+    /// Files with more variables, which `variables` override.
+    pub env_files: Vec<PathBuf>,
     /// Holds the state of R2, Durable Objects, KV and D1, the log and what
     /// else Wrangler writes. Made if it does not exist.
     pub state: PathBuf,
@@ -52,6 +54,7 @@ impl Options {
         Self {
             configs: configs.into_iter().map(Into::into).collect(),
             variables: Vec::new(),
+            env_files: Vec::new(),
             state: state.into(),
             port: None,
             patience: Duration::from_secs(900),
@@ -109,6 +112,9 @@ impl Wrangler {
             .arg(state.join("state"));
         for config in &options.configs {
             command.arg("--config").arg(config);
+        }
+        for file in &options.env_files {
+            command.arg("--env-file").arg(file);
         }
         if !options.variables.is_empty() {
             let file = state.join("variables.env");

@@ -1,0 +1,89 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use std::{process::Command, time::Instant};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    artifacts::{self, AgentProfile},
+    process, project,
+    setup::{self, NodeTools, WASM_TARGET},
+};
+
+/// Runs all checks, cheap ones first, and stops at the first that fails. The
+/// tests are last, so that their summary ends the output.
+pub fn run() -> Result<()> {
+    let started = Instant::now();
+    let tools = step("Set-up", setup::all)?.node;
+    step("Format", || cargo(&["fmt", "--all", "--check"]))?;
+    step("Lints", || {
+        cargo(&[
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })?;
+    step("Lints of the Worker for wasm", || {
+        let target = ["--package", "sandbox-worker", "--target", WASM_TARGET];
+        cargo(
+            &[
+                &["clippy", "--quiet"],
+                &target[..],
+                &["--", "-D", "warnings"],
+            ]
+            .concat(),
+        )
+    })?;
+    step("Worker", artifacts::worker)?;
+    step("Deployment, dry", || deploy_dry_run(&tools))?;
+    step("Agent", || artifacts::agent(AgentProfile::Development))?;
+    step("Samples in the documentation", || {
+        cargo(&["test", "--quiet", "--workspace", "--doc"])
+    })?;
+    step("Tests, end-to-end included", || {
+        cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
+    })?;
+    println!("\nAll checks passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("── {name}");
+    let started = Instant::now();
+    let result = work().with_context(|| name.to_owned())?;
+    println!("   {:.1} s", started.elapsed().as_secs_f64());
+    Ok(result)
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    process::run(
+        Command::new("cargo")
+            .current_dir(project::root())
+            .args(arguments),
+    )
+}
+
+/// What `wrangler deploy` checks and bundles, without an account and without
+/// a Docker engine to build the image.
+fn deploy_dry_run(tools: &NodeTools) -> Result<()> {
+    let output = project::target_dir().join("deploy");
+    process::run(
+        tools
+            .script(&tools.wrangler)?
+            .current_dir(project::root())
+            .env("CI", "true")
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("WRANGLER_LOG_PATH", output.join("logs"))
+            .args([
+                "deploy",
+                "--dry-run",
+                "--containers-rollout=none",
+                "--outdir",
+            ])
+            .arg(output.join("worker")),
+    )
+}
