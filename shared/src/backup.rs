@@ -280,6 +280,7 @@ impl fmt::Display for Strategy {
 /// What `restoreBackup` takes: a handle, whose `dir` may be another directory
 /// than the one backed up, and optionally the strategy to use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatRestoreRequest")]
 pub struct RestoreRequest {
     /// Which backup, and where to.
     #[serde(flatten)]
@@ -287,6 +288,25 @@ pub struct RestoreRequest {
     /// Forces one strategy instead of the first that works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+}
+
+/// A [`RestoreRequest`] as it is read: what `flatten` reads, an error no longer
+/// knows the field of.
+#[derive(Deserialize)]
+struct FlatRestoreRequest {
+    id: BackupId,
+    dir: String,
+    #[serde(default)]
+    strategy: Option<Strategy>,
+}
+
+impl From<FlatRestoreRequest> for RestoreRequest {
+    fn from(FlatRestoreRequest { id, dir, strategy }: FlatRestoreRequest) -> Self {
+        Self {
+            backup: DirectoryBackup { id, dir },
+            strategy,
+        }
+    }
 }
 
 impl RestoreRequest {
@@ -457,6 +477,13 @@ mod tests {
         let json = format!(r#"{{"id":"{ID}","dir":"/workspace","localBucket":true}}"#);
         let handle: DirectoryBackup = from_json(&json, ErrorCode::InvalidBackupConfig).unwrap();
         assert_eq!(handle.dir, "/workspace");
+    }
+
+    #[test]
+    fn a_bad_field_of_a_restore_request_is_named() {
+        let json = format!(r#"{{"id":"{ID}","dir":5}}"#);
+        let error = from_json::<RestoreRequest>(&json, ErrorCode::InvalidBackupConfig).unwrap_err();
+        assert!(error.message.starts_with("dir: "), "{error}");
     }
 
     #[test]
