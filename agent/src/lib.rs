@@ -1,1 +1,20 @@
-//! The program inside the container.
+//! The program inside the container: it runs commands, touches files, makes
+//! archives of directories and puts them back.
+//!
+//! The Durable Object drives it over HTTP ([`server`]); a person drives it from
+//! a shell ([`cli`]). Both go through the same verbs: [`backup::create`],
+//! [`mount::Mounts::restore`], [`mount::Mounts::unmount`].
+#![forbid(unsafe_code)]
+
+pub mod archive;
+pub mod backup;
+pub mod cli;
+pub mod config;
+pub mod exec;
+pub mod files;
+pub mod init;
+pub mod mount;
+pub mod paths;
+pub mod server;
+pub mod state;
+pub mod transfer;

@@ -1,3 +1,8 @@
 //! `sandbox-agent`: see the library for what it does.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandbox_agent::cli::main()
+}

@@ -1,0 +1,65 @@
+//! What the agent is told by its environment.
+
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError,
+    protocol::{AGENT_PORT, env},
+    rules::AllowedRoots,
+};
+
+/// Where caches, upper layers and mount records go unless told otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/sandbox-agent";
+
+/// What `serve` needs to know.
+#[derive(Clone)]
+pub struct Config {
+    /// The bearer token of every request.
+    pub token: String,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// For caches, upper layers and mount records.
+    pub state_dir: PathBuf,
+    /// Directories below which backups may be taken and restored.
+    pub roots: AllowedRoots,
+}
+
+impl Config {
+    /// Reads the variables of [`sandbox_shared::protocol::env`].
+    pub fn from_env() -> Result<Self> {
+        let token = std::env::var(env::TOKEN).unwrap_or_default();
+        if token.is_empty() {
+            return Err(SandboxError::new(
+                ErrorCode::NotConfigured,
+                format!(
+                    "{} is not set: without it anybody could use this agent",
+                    env::TOKEN
+                ),
+            ));
+        }
+        let listen = match std::env::var(env::LISTEN) {
+            Ok(text) => text.parse().map_err(|_| {
+                SandboxError::new(
+                    ErrorCode::NotConfigured,
+                    format!("{} must be address:port", env::LISTEN),
+                )
+            })?,
+            Err(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, AGENT_PORT)),
+        };
+        let roots = std::env::var(env::ALLOWED_ROOTS).unwrap_or_default();
+        Ok(Self {
+            token,
+            listen,
+            state_dir: state_dir_from_env(),
+            roots: AllowedRoots::with_extra(&roots)?,
+        })
+    }
+}
+
+/// The state directory of this machine.
+pub fn state_dir_from_env() -> PathBuf {
+    std::env::var_os(env::STATE_DIR).map_or_else(|| DEFAULT_STATE_DIR.into(), PathBuf::from)
+}

@@ -1,0 +1,271 @@
+//! Putting a mount together and taking it apart.
+//!
+//! A restored directory is built away from its target, in the slot, checked
+//! there, and only then attached: bound over the target, or exchanged with it
+//! for an unpacked copy. Attaching and detaching are single system calls and
+//! undo each other, so a restore can change its mind. Every step of taking
+//! apart works whether or not it has been done before.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{CString, OsString},
+    io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::{
+    fs::{CWD, RenameFlags, XattrFlags, lgetxattr, llistxattr, lsetxattr, renameat_with, statvfs},
+    io::Errno,
+    mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
+};
+use sandbox_shared::Strategy;
+
+use super::{
+    MountError, daemon,
+    record::{Slot, identity},
+    table,
+};
+use crate::archive::image;
+
+/// Device nodes of an archive do not work, whatever the strategy.
+const FLAGS: MountFlags = MountFlags::NODEV;
+
+impl Slot {
+    /// Builds the directory in the slot.
+    pub(super) fn assemble(&mut self) -> Result<(), MountError> {
+        if let Some(copy) = &mut self.record.copy {
+            image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
+            copy.identity = Some(identity(&copy.path)?);
+            self.save()?;
+            // All of it is in the copy now.
+            std::fs::remove_file(self.archive())?;
+            return Ok(());
+        }
+        match self.record.strategy {
+            Strategy::Kernel => self.mount_loop()?,
+            _ => daemon::start(
+                "squashfuse_ll",
+                "ro,nodev,suid,allow_other",
+                &[&self.archive(), &self.lower()],
+            )?,
+        }
+        std::fs::create_dir_all(self.upper())?;
+        std::fs::create_dir_all(self.work())?;
+        // The top directory shows the attributes of the upper one.
+        copy_attributes(&self.lower(), &self.upper())?;
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            self.lower().display(),
+            self.upper().display(),
+            self.work().display()
+        );
+        if self.record.strategy == Strategy::Fuse {
+            daemon::start(
+                "fuse-overlayfs",
+                &format!("{layers},nodev,suid,allow_other"),
+                &[&self.root()],
+            )?;
+        } else {
+            let options = CString::new(format!("{layers},redirect_dir=on"))
+                .map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+            mount(
+                "sandbox-agent",
+                self.root(),
+                "overlay",
+                FLAGS,
+                options.as_c_str(),
+            )
+            .map_err(system("mount overlayfs"))?;
+        }
+        if names(&self.root())? != names(&self.lower())? {
+            return Err(MountError::Unreadable);
+        }
+        self.record.device = table::topmost(&self.root())?.map(|entry| entry.device);
+        self.save()?;
+        Ok(())
+    }
+
+    /// `mount(8)` finds a free loop device, and has the kernel free it again
+    /// together with the mount.
+    fn mount_loop(&self) -> Result<(), MountError> {
+        let output = Command::new("mount")
+            .args(["-t", "squashfs", "-o", "ro,nodev,loop"])
+            .args([self.archive(), self.lower()])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| MountError::Program {
+                program: "mount",
+                reason: error.to_string(),
+            })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(MountError::Program {
+            program: "mount",
+            reason: said.trim().lines().next().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Puts what was built in the target's place, and looks at it there.
+    pub(super) fn attach(&self) -> Result<(), MountError> {
+        match &self.record.copy {
+            Some(copy) => self.exchange(&copy.path)?,
+            None => mount_bind(self.root(), &self.record.target).map_err(system("bind"))?,
+        }
+        if self.is_attached()? && (self.record.copy.is_some() || self.is_alive()) {
+            Ok(())
+        } else {
+            Err(MountError::Unreadable)
+        }
+    }
+
+    /// Gives the target back what it was.
+    pub(super) fn detach(&self) -> Result<(), MountError> {
+        if !self.is_attached()? {
+            return Ok(());
+        }
+        match &self.record.copy {
+            Some(copy) => self.exchange(&copy.path),
+            None => Ok(take_away(&self.record.target)?),
+        }
+    }
+
+    fn exchange(&self, copy: &Path) -> Result<(), MountError> {
+        renameat_with(CWD, copy, CWD, &self.record.target, RenameFlags::EXCHANGE).map_err(|errno| {
+            match errno {
+                Errno::BUSY | Errno::XDEV | Errno::INVAL => MountError::CannotReplace {
+                    dir: self.record.target.clone(),
+                    source: errno.into(),
+                },
+                _ => system("exchange directories")(errno),
+            }
+        })
+    }
+
+    /// Whether the target shows what is in this slot, and not something that
+    /// was mounted over it.
+    pub(super) fn is_attached(&self) -> io::Result<bool> {
+        match &self.record.copy {
+            Some(copy) => {
+                Ok(copy.identity.is_some() && identity(&self.record.target).ok() == copy.identity)
+            }
+            None => Ok(table::topmost(&self.record.target)?
+                .is_some_and(|entry| Some(entry.device) == self.record.device)),
+        }
+    }
+
+    /// Whether the target can really be read. A FUSE daemon that has died
+    /// leaves a mount in which every call fails.
+    pub(super) fn is_alive(&self) -> bool {
+        let lower_lives = self.record.copy.is_some() || readable(&self.lower());
+        lower_lives && readable(&self.record.target)
+    }
+
+    /// Removes everything, the slot included.
+    pub(super) fn discard(&self) -> Result<(), MountError> {
+        self.detach()?;
+        // Those made last come down first.
+        let mounts = table::read()?;
+        for entry in mounts.iter().rev() {
+            if entry.point.starts_with(&self.dir) {
+                take_away(&entry.point)?;
+            }
+        }
+        daemon::stop(&self.dir)?;
+        if let Some(copy) = &self.record.copy {
+            remove_tree(&copy.path)?;
+        }
+        remove_tree(&self.record.scratch)?;
+        for dir in self.record.made.iter().rev() {
+            match std::fs::remove_dir(dir) {
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                    ) =>
+                {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        // Last: as long as it is there, somebody can try again.
+        remove_tree(&self.dir)?;
+        Ok(())
+    }
+}
+
+fn system(call: &'static str) -> impl Fn(Errno) -> MountError {
+    move |errno| MountError::System {
+        call,
+        source: errno.into(),
+    }
+}
+
+/// Unmounts. Where a process still uses the mount, it is detached at once and
+/// ends with its last user: a server that runs in a restored directory must
+/// not be able to block the next restore, and nothing new can find its way in.
+fn take_away(point: &Path) -> io::Result<()> {
+    match unmount(point, UnmountFlags::NOFOLLOW) {
+        Err(Errno::BUSY) => Ok(unmount(
+            point,
+            UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
+        )?),
+        // It is not a mount, or not any more.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn readable(dir: &Path) -> bool {
+    statvfs(dir).is_ok()
+        && std::fs::read_dir(dir)
+            .is_ok_and(|mut entries| entries.next().is_none_or(|entry| entry.is_ok()))
+}
+
+/// Names in a directory, of which every one can be looked at.
+fn names(dir: &Path) -> io::Result<BTreeSet<OsString>> {
+    std::fs::read_dir(dir)?
+        .map(|entry| {
+            let entry = entry?;
+            entry.metadata()?;
+            Ok(entry.file_name())
+        })
+        .collect()
+}
+
+/// Mode, owner, extended attributes and time of a directory.
+fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
+    let about = from.metadata()?;
+    std::os::unix::fs::lchown(to, Some(about.uid()), Some(about.gid()))?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(about.mode() & 0o7777))?;
+    let mut names = vec![0; 64 << 10];
+    let mut value = vec![0; 64 << 10];
+    let length = match llistxattr(from, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    for name in names[..length].split(|byte| *byte == 0) {
+        // What begins otherwise belongs to overlayfs or to the system.
+        if name.starts_with(b"user.") {
+            let name = std::ffi::OsStr::from_bytes(name);
+            let length = lgetxattr(from, name, &mut value[..])?;
+            lsetxattr(to, name, &value[..length], XattrFlags::empty())?;
+        }
+    }
+    std::fs::File::open(to)?.set_modified(about.modified()?)?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Which strategies work here, found by trying each on a tiny archive.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::statvfs;
+use sandbox_shared::{BackupId, Compression, Strategy};
+
+use super::{
+    MountError,
+    record::{Copy, Record, Slot},
+};
+use crate::{
+    archive::{self, Progress, Rules},
+    state::StateDir,
+};
+
+/// Room that a substitute for upper layers must have, in bytes.
+const SUBSTITUTE_ROOM: u64 = 256 << 20;
+/// Where upper layers may go when the state directory's file system cannot
+/// hold any, as in a container whose root is itself an overlay.
+const SUBSTITUTE: &str = "/dev/shm/sandbox-agent";
+
+/// A strategy that works, with upper layers in a place that can hold them.
+#[derive(Clone, Debug)]
+pub(super) struct Capability {
+    pub(super) strategy: Strategy,
+    /// Holds the scratch directories; the slot itself when absent.
+    pub(super) substitute: Option<PathBuf>,
+}
+
+impl Capability {
+    /// Where upper and work directory of a slot go.
+    pub(super) fn scratch(&self, slot: &Path) -> PathBuf {
+        match (&self.substitute, slot.file_name()) {
+            (Some(base), Some(name)) => base.join(name),
+            _ => slot.join("scratch"),
+        }
+    }
+}
+
+/// What works, best first, and why the rest does not. Blocks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Capabilities {
+    pub(super) working: Vec<Capability>,
+    pub(super) failures: Vec<(Strategy, String)>,
+}
+
+impl Capabilities {
+    pub(super) fn probe(state: &StateDir) -> Self {
+        let mut found = Self::default();
+        let archive = match tiny_archive(state) {
+            Ok(archive) => archive,
+            Err(error) => {
+                let failures = Strategy::ALL.map(|strategy| (strategy, error.to_string()));
+                found.failures.extend(failures);
+                return found;
+            }
+        };
+        for strategy in Strategy::ALL {
+            match probe(state, strategy, archive.path()) {
+                Ok(capability) => found.working.push(capability),
+                Err(error) => found.failures.push((strategy, error.to_string())),
+            }
+        }
+        found
+    }
+}
+
+fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError> {
+    let tree = tempfile::tempdir()?;
+    std::fs::create_dir(tree.path().join("directory"))?;
+    std::fs::write(tree.path().join("directory/file"), "content")?;
+    let root = tree.path().canonicalize()?;
+    let scan = archive::scan(&root, Rules::new(&root, &[], false)?)?;
+    let image = state.temporary_file()?;
+    archive::pack(
+        &scan,
+        &Compression::default(),
+        image.path(),
+        &Progress::default(),
+    )?;
+    Ok(image)
+}
+
+fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capability, MountError> {
+    let here = Capability {
+        strategy,
+        substitute: None,
+    };
+    let failure = match attempt(state, &here, archive) {
+        Ok(()) => return Ok(here),
+        Err(failure) => failure,
+    };
+    let base = Path::new(SUBSTITUTE);
+    let room = base.parent().and_then(|parent| statvfs(parent).ok());
+    let roomy = room.is_some_and(|room| room.f_bavail * room.f_frsize >= SUBSTITUTE_ROOM);
+    if strategy == Strategy::Extract || !roomy {
+        return Err(failure);
+    }
+    let elsewhere = Capability {
+        strategy,
+        substitute: Some(base.to_owned()),
+    };
+    attempt(state, &elsewhere, archive).map_err(|_| failure)?;
+    Ok(elsewhere)
+}
+
+/// Builds the directory, and does in it what must work.
+fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<(), MountError> {
+    let mut slot = Slot::create(state, |dir| Record {
+        id: BackupId::from_random([0; 16]),
+        dir: String::new(),
+        target: dir.join("target"),
+        strategy: capability.strategy,
+        scratch: capability.scratch(dir),
+        copy: (capability.strategy == Strategy::Extract).then(|| Copy {
+            path: dir.join("copy"),
+            identity: None,
+        }),
+        device: None,
+        made: Vec::new(),
+        complete: false,
+    })?;
+    let worked = (|| {
+        std::fs::copy(archive, slot.archive())?;
+        slot.assemble()?;
+        let root = match &slot.record.copy {
+            Some(copy) => copy.path.clone(),
+            None => slot.root(),
+        };
+        if std::fs::read(root.join("directory/file"))? != b"content" {
+            return Err(MountError::Unreadable);
+        }
+        std::fs::write(root.join("directory/file"), "changed")?;
+        // A directory of the archive can be renamed; fuse-overlayfs answers
+        // EXDEV to that, which programs have to take as they would between
+        // file systems. It is better than nothing.
+        if capability.strategy != Strategy::Fuse {
+            std::fs::rename(root.join("directory"), root.join("renamed"))?;
+        }
+        Ok(())
+    })();
+    slot.discard().and(worked)
+}

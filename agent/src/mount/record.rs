@@ -1,0 +1,158 @@
+//! What is written down about a mount before it is made, so that any later
+//! process can take it away, whatever happened to the one that made it.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use sandbox_shared::{BackupId, Strategy};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{StateDir, private_dir};
+
+/// Beside the layers, in the directory of the mount.
+const FILE: &str = "record.json";
+
+/// One mount, made or in the making.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record {
+    /// Which backup.
+    pub(super) id: BackupId,
+    /// Where to, as it was asked for.
+    pub(super) dir: String,
+    /// Where that really is.
+    pub(super) target: PathBuf,
+    /// How.
+    pub(super) strategy: Strategy,
+    /// Holds upper and work directory.
+    pub(super) scratch: PathBuf,
+    /// The device number of the file system that is bound to the target, as
+    /// the mount table has it. Absent until there is one.
+    pub(super) device: Option<String>,
+    /// The unpacked copy, for [`Strategy::Extract`]; the directory that it has
+    /// replaced is under this name while it is in its place.
+    pub(super) copy: Option<Copy>,
+    /// Directories that were made so that the target exists, outermost first.
+    pub(super) made: Vec<PathBuf>,
+    /// Whether the restore has succeeded. Otherwise all of it is to be removed.
+    pub(super) complete: bool,
+}
+
+/// An unpacked copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Copy {
+    /// Beside the target.
+    pub(super) path: PathBuf,
+    /// Which directory is the copy, under either name: device and inode.
+    /// Absent until it is unpacked.
+    pub(super) identity: Option<(u64, u64)>,
+}
+
+/// Device and inode of a directory.
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let about = path.symlink_metadata()?;
+    Ok((about.dev(), about.ino()))
+}
+
+/// The directory of a mount. It is locked while its mount is being made, so
+/// that nobody takes it for something left behind.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) dir: PathBuf,
+    pub(super) record: Record,
+    _lock: Option<File>,
+}
+
+impl Slot {
+    /// A new one. `fill` completes the record, which is written before
+    /// anything else happens.
+    pub(super) fn create(state: &StateDir, fill: impl FnOnce(&Path) -> Record) -> io::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("")
+            .rand_bytes(12)
+            .tempdir_in(state.mounts())?;
+        let lock = File::open(dir.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let slot = Self {
+            record: fill(dir.path()),
+            dir: dir.keep(),
+            _lock: Some(lock),
+        };
+        slot.save()?;
+        private_dir(&slot.record.scratch)?;
+        private_dir(&slot.lower())?;
+        private_dir(&slot.root())?;
+        Ok(slot)
+    }
+
+    /// All that exist and that nobody is making at the moment.
+    pub(super) fn all(state: &StateDir) -> io::Result<Vec<Self>> {
+        let mut slots = Vec::new();
+        for entry in std::fs::read_dir(state.mounts())? {
+            let dir = entry?.path();
+            let Ok(lock) = File::open(&dir) else { continue };
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                continue;
+            }
+            match std::fs::read(dir.join(FILE)) {
+                Ok(json) => slots.push(Self {
+                    record: serde_json::from_slice(&json)?,
+                    dir,
+                    _lock: None,
+                }),
+                // Its maker did not get as far as writing the record.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    std::fs::remove_dir_all(&dir)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Writes the record, whole or not at all.
+    pub(super) fn save(&self) -> io::Result<()> {
+        let file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        serde_json::to_writer(&file, &self.record)?;
+        file.persist(self.dir.join(FILE))?;
+        Ok(())
+    }
+
+    /// Marks the restore as a success, and lets go of the lock.
+    pub(super) fn complete(&mut self) -> io::Result<()> {
+        self.record.complete = true;
+        self.save()?;
+        self._lock = None;
+        Ok(())
+    }
+
+    /// The downloaded archive.
+    pub(super) fn archive(&self) -> PathBuf {
+        self.dir.join("archive.sqsh")
+    }
+
+    /// Where the archive is mounted read-only.
+    pub(super) fn lower(&self) -> PathBuf {
+        self.dir.join("lower")
+    }
+
+    /// Where everything is put together; the target is bound to it.
+    pub(super) fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// What was written to the restored directory.
+    pub(super) fn upper(&self) -> PathBuf {
+        self.record.scratch.join("upper")
+    }
+
+    /// For overlayfs.
+    pub(super) fn work(&self) -> PathBuf {
+        self.record.scratch.join("work")
+    }
+}

@@ -1,0 +1,152 @@
+//! The half of directory checking that only the file system can answer.
+//!
+//! [`rules::AllowedRoots`] looks at the text of a path. Here symbolic links are
+//! resolved: a directory below an allowed root must also be there in truth.
+//! A root may itself be a link (`/home` → `/usr/home`), so what is compared is
+//! resolved on both sides.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
+
+/// The real directory behind `dir`, to be backed up.
+pub fn existing_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {
+    let dir = roots.check(dir)?;
+    let real = std::fs::canonicalize(&dir).map_err(|error| refused(&dir, &error))?;
+    if !real.is_dir() {
+        return Err(SandboxError::invalid_config(format!(
+            "dir {dir} is not a directory"
+        )));
+    }
+    within(&dir, &real, roots)?;
+    Ok(real)
+}
+
+/// The real path behind `dir`, to be restored to: it need not exist, but what
+/// exists of it must be a directory below an allowed root.
+pub fn target_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {
+    let dir = roots.check(dir)?;
+    let real = resolve_target(Path::new(&dir)).map_err(|error| refused(&dir, &error))?;
+    within(&dir, &real, roots)?;
+    Ok(real)
+}
+
+/// `path` with the symbolic links of its nearest existing ancestor resolved.
+pub fn resolve_target(path: &Path) -> io::Result<PathBuf> {
+    let mut existing = path;
+    loop {
+        match std::fs::symlink_metadata(existing) {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                existing = existing.parent().ok_or(error)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    // Also refuses a link that leads nowhere: what it points to is unknown.
+    let real = std::fs::canonicalize(existing)?;
+    if !real.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(path
+        .strip_prefix(existing)
+        .ok()
+        .filter(|rest| !rest.as_os_str().is_empty())
+        .map_or_else(|| real.clone(), |rest| real.join(rest)))
+}
+
+fn within(dir: &str, real: &Path, roots: &AllowedRoots) -> Result<()> {
+    let allowed = roots.iter().any(|root| {
+        std::fs::canonicalize(root).map_or_else(
+            // A root that does not exist yet is what its text says.
+            |_| real.starts_with(root),
+            |root| root != Path::new("/") && real.starts_with(root),
+        )
+    });
+    if allowed {
+        return Ok(());
+    }
+    Err(SandboxError::invalid_config(format!(
+        "dir {dir} leads through a symbolic link to {}, which is not below an allowed root",
+        real.display()
+    ))
+    .with("dir", dir))
+}
+
+fn refused(dir: &str, error: &io::Error) -> SandboxError {
+    SandboxError::invalid_config(format!("dir {dir} cannot be used: {error}")).with("dir", dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use sandbox_shared::ErrorCode;
+
+    use super::*;
+
+    /// A directory with `root`, which is allowed, and `outside`, which is not.
+    fn playground() -> (tempfile::TempDir, AllowedRoots) {
+        let base = tempfile::tempdir_in("/opt").unwrap();
+        for name in ["root/inside", "outside"] {
+            std::fs::create_dir_all(base.path().join(name)).unwrap();
+        }
+        let roots = AllowedRoots::with_extra(base.path().join("root").to_str().unwrap()).unwrap();
+        (base, roots)
+    }
+
+    #[test]
+    fn a_link_that_leads_out_is_refused() {
+        let (base, roots) = playground();
+        let link = base.path().join("root/link");
+        symlink(base.path().join("outside"), &link).unwrap();
+        for path in [link.clone(), link.join("deeper")] {
+            let path = path.to_str().unwrap();
+            let error = target_dir(path, &roots).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{path}");
+            assert!(error.message.contains("symbolic link"), "{error}");
+        }
+        let error = existing_dir(link.to_str().unwrap(), &roots).unwrap_err();
+        assert!(error.message.contains("symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn a_link_that_stays_inside_is_followed() {
+        let (base, roots) = playground();
+        let link = base.path().join("root/link");
+        symlink("inside", &link).unwrap();
+        let real = base.path().join("root/inside").canonicalize().unwrap();
+        assert_eq!(existing_dir(link.to_str().unwrap(), &roots).unwrap(), real);
+        let below = link.join("a/b");
+        assert_eq!(
+            target_dir(below.to_str().unwrap(), &roots).unwrap(),
+            real.join("a/b")
+        );
+    }
+
+    #[test]
+    fn a_root_may_be_a_link() {
+        let (base, _) = playground();
+        let alias = base.path().join("alias");
+        symlink(base.path().join("outside"), &alias).unwrap();
+        let roots = AllowedRoots::with_extra(alias.to_str().unwrap()).unwrap();
+        assert!(existing_dir(alias.to_str().unwrap(), &roots).is_ok());
+        assert!(target_dir(alias.join("new").to_str().unwrap(), &roots).is_ok());
+    }
+
+    #[test]
+    fn a_file_or_a_dangling_link_is_no_target() {
+        let (base, roots) = playground();
+        let file = base.path().join("root/file");
+        std::fs::write(&file, "x").unwrap();
+        let dangling = base.path().join("root/dangling");
+        symlink("nowhere", &dangling).unwrap();
+        for path in [&file, &file.join("below"), &dangling] {
+            let error = target_dir(path.to_str().unwrap(), &roots).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{path:?}");
+        }
+    }
+}

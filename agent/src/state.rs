@@ -1,0 +1,81 @@
+//! The agent's own directory: temporary files, and one directory per mount.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use tempfile::NamedTempFile;
+
+/// Prefix of temporary files, by which a new agent recognises what one that
+/// was killed left behind.
+const TEMPORARY_PREFIX: &str = "tmp-";
+
+/// A state directory. Several processes may use it: an agent and command lines.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Opens the directory, and makes it where it is missing. Only the owner
+    /// may look into it: it holds the content of backups.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        private_dir(&root)?;
+        // Mount tables show resolved paths.
+        let root = root.canonicalize()?;
+        private_dir(&root.join("mounts"))?;
+        private_dir(&root.join("tmp"))?;
+        Ok(Self { root })
+    }
+
+    /// Its path, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Holds one directory per mount.
+    pub fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
+    /// A file that is removed when it is dropped. It is locked while it is in
+    /// use, so that nobody takes it for a leftover.
+    pub fn temporary_file(&self) -> io::Result<NamedTempFile> {
+        let file = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .tempfile_in(self.root.join("tmp"))?;
+        flock(file.as_file(), FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    }
+
+    /// Removes temporary files whose process is gone.
+    pub fn remove_leftovers(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.root.join("tmp"))? {
+            let path = entry?.path();
+            let abandoned = File::open(&path)
+                .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+            if abandoned {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no other process changes mounts, and keeps others from it
+    /// until the file is dropped. Blocks.
+    pub fn lock(&self) -> io::Result<File> {
+        let file = File::create(self.root.join("lock"))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    }
+}
+
+/// Makes a directory, and those above it, for the owner only.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
