@@ -3,14 +3,34 @@
 //! Allowed roots are not enforced here: whoever has a shell decides. Exit
 //! codes: 0 done, 1 failed, 2 wrong usage.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
-use sandbox_shared::{ErrorCode, SandboxError};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use sandbox_shared::{
+    BackupId, Compression, CompressionFormat, EntryCounts, ErrorCode, Result, SandboxError,
+    Strategy, protocol::ArchiveSource, rules,
+};
+use serde::Serialize;
 
-use crate::{config::Config, init, server};
+use crate::{
+    archive::{
+        self, Progress,
+        image::{self, Superblock},
+    },
+    backup::Plan,
+    config::{Config, state_dir_from_env},
+    init,
+    mount::{Mounts, Restore, Source},
+    server,
+    state::StateDir,
+    transfer::{Store, download::sha256},
+};
 
-/// Backs directories up and restores them.
+/// Backs directories up to SquashFS archives, and restores them.
 #[derive(Debug, Parser)]
 #[command(name = "sandbox-agent", version)]
 struct Arguments {
@@ -22,36 +42,266 @@ struct Arguments {
 enum Command {
     /// Serve the HTTP API that the Durable Object calls.
     Serve,
+    /// Write a directory to an archive.
+    Create(Create),
+    /// Restore an archive to a directory, and leave it mounted.
+    Restore {
+        /// A file, or the URL of an object.
+        #[arg(value_name = "FILE|URL")]
+        archive: String,
+        /// Made if it does not exist; covered if it is not empty.
+        dir: PathBuf,
+        /// Use this strategy instead of the best that works.
+        #[arg(long, value_parser = named(&Strategy::ALL, Strategy::as_str))]
+        strategy: Option<Strategy>,
+    },
+    /// Take a restored directory away, and with it what was written there.
+    Unmount {
+        /// The directory that was restored to.
+        dir: PathBuf,
+    },
+    /// Read everything that is in an archive.
+    Verify {
+        /// The archive.
+        file: PathBuf,
+        /// The SHA-256 that it must have, in hexadecimal.
+        #[arg(long, value_name = "HASH")]
+        sha256: Option<String>,
+    },
+    /// Say what an archive holds.
+    Inspect {
+        /// The archive.
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    /// What to write.
+    dir: PathBuf,
+    /// Where to; replaced when the archive is complete.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Leave out what matches, in .gitignore syntax. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Leave out what .gitignore files name.
+    #[arg(long)]
+    gitignore: bool,
+    /// The compressor.
+    #[arg(long, default_value = "zstd", value_parser = named(&FORMATS, CompressionFormat::as_str))]
+    format: CompressionFormat,
+    /// 1 to 22 for zstd, 1 to 9 for gzip.
+    #[arg(long)]
+    level: Option<u32>,
+    /// As many as there are cores, unless given.
+    #[arg(long)]
+    threads: Option<u32>,
+}
+
+const FORMATS: [CompressionFormat; 3] = [
+    CompressionFormat::Zstd,
+    CompressionFormat::Lz4,
+    CompressionFormat::Gzip,
+];
+
+/// Reads one of `all` by its name.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: &'static [T; N],
+    name: impl Fn(T) -> &'static str + Copy + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.map(name)).try_map(move |text| {
+        let found = all.iter().copied().find(|value| name(*value) == text);
+        found.ok_or("unknown name")
+    })
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments.command) {
+    match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("sandbox-agent: {error}");
+            eprintln!("sandbox-agent: {}", error.message);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, SandboxError> {
-    if matches!(command, Command::Serve) && init::is_needed() {
-        return init::run().map(ExitCode::from).map_err(internal);
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Serve if init::is_needed() => {
+            return init::run().map(ExitCode::from).map_err(failed);
+        }
+        Command::Serve => in_runtime(async { server::serve(Config::from_env()?).await })?,
+        Command::Create(create) => self::create(create)?,
+        Command::Restore {
+            archive,
+            dir,
+            strategy,
+        } => in_runtime(restore(archive, dir, strategy))?,
+        Command::Unmount { dir } => in_runtime(async {
+            mounts()?.unmount(&absolute(&dir)?).await?;
+            Ok(())
+        })?,
+        Command::Verify { file, sha256 } => verify(&file, sha256)?,
+        Command::Inspect { file, json } => inspect(&file, json)?,
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(internal)?
-        .block_on(async {
-            match command {
-                Command::Serve => server::serve(Config::from_env()?).await,
-            }
-        })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn internal(error: std::io::Error) -> SandboxError {
+fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?
+        .block_on(work)
+}
+
+fn failed(error: impl std::fmt::Display) -> SandboxError {
     SandboxError::new(ErrorCode::InternalError, error.to_string())
+}
+
+fn about(path: &Path) -> impl Fn(io::Error) -> SandboxError {
+    move |error| failed(format!("{}: {error}", path.display()))
+}
+
+/// Paths of the protocol are text.
+fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).map_err(about(path))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| failed(format!("{} is not UTF-8", path.display())))
+}
+
+fn mounts() -> Result<Mounts> {
+    let dir = state_dir_from_env();
+    let state = StateDir::open(&dir).map_err(about(&dir))?;
+    Ok(Mounts::new(state, Store::new()?))
+}
+
+fn create(create: Create) -> Result<()> {
+    let compression = Compression {
+        format: create.format,
+        level: create.level,
+        threads: create.threads,
+    };
+    rules::check_excludes(&create.exclude)?;
+    rules::check_compression(&compression)?;
+    let plan = Plan {
+        dir: create.dir.canonicalize().map_err(about(&create.dir))?,
+        excludes: create.exclude,
+        gitignore: create.gitignore,
+        compression,
+    };
+    let scan = plan.scan()?;
+    let output = std::path::absolute(&create.output).map_err(about(&create.output))?;
+    let parent = output.parent().unwrap_or(Path::new("/"));
+    let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
+    archive::pack(&scan, &plan.compression, image.path(), &Progress::default())?;
+    image
+        .persist(&output)
+        .map_err(|error| about(&output)(error.error))?;
+    print(&format!("{}\n", describe(&scan.counts)))
+}
+
+fn describe(counts: &EntryCounts) -> String {
+    let EntryCounts {
+        files,
+        directories,
+        symlinks,
+        special,
+        bytes,
+        excluded,
+    } = counts;
+    format!(
+        "{files} files, {directories} directories, {symlinks} symbolic links, \
+         {special} special files, {bytes} bytes; {excluded} left out"
+    )
+}
+
+async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> Result<()> {
+    let is_url = ["http://", "https://"]
+        .iter()
+        .any(|scheme| archive.starts_with(scheme));
+    let source = if is_url {
+        let size_bytes = Store::new()?.size(&archive).await?;
+        Source::Remote(ArchiveSource {
+            url: archive,
+            size_bytes,
+            sha256: None,
+        })
+    } else {
+        Source::File(archive.into())
+    };
+    let restore = Restore {
+        id: BackupId::from_random(fastrand::u128(..).to_be_bytes()),
+        dir: absolute(&dir)?,
+        source,
+        strategy,
+    };
+    let status = mounts()?.restore(restore, None, |_| {}).await?;
+    print(&format!("{} ({})\n", status.dir, status.strategy))
+}
+
+fn verify(file: &Path, expected: Option<String>) -> Result<()> {
+    Superblock::read(file)?;
+    image::read_through(file)?;
+    let open = std::fs::File::open(file).map_err(about(file))?;
+    let actual = sha256(&open).map_err(about(file))?;
+    match expected {
+        Some(expected) if !expected.eq_ignore_ascii_case(&actual) => Err(failed(format!(
+            "{}: its SHA-256 is {actual}, not {expected}",
+            file.display()
+        ))),
+        _ => print(&format!("{actual}\n")),
+    }
+}
+
+#[derive(Serialize)]
+struct Inspection {
+    #[serde(flatten)]
+    superblock: Superblock,
+    #[serde(flatten)]
+    counts: image::Listing,
+}
+
+fn inspect(file: &Path, json: bool) -> Result<()> {
+    let inspection = Inspection {
+        superblock: Superblock::read(file)?,
+        counts: image::list(file)?,
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&inspection).map_err(failed)?;
+        return print(&format!("{text}\n"));
+    }
+    let Inspection { superblock, counts } = inspection;
+    let modified = i64::from(superblock.modified_at);
+    let modified = time::OffsetDateTime::from_unix_timestamp(modified).map_err(failed)?;
+    print(&format!(
+        "SquashFS 4.0, {}, blocks of {} bytes\n\
+         made {}\n\
+         {} bytes, {} inodes, {} fragments\n\
+         {} files, {} directories, {} symbolic links, {} special files\n",
+        superblock.compression,
+        superblock.block_size,
+        sandbox_shared::backup::iso8601(modified),
+        superblock.bytes_used,
+        superblock.inodes,
+        superblock.fragments,
+        counts.files,
+        counts.directories,
+        counts.symlinks,
+        counts.special,
+    ))
+}
+
+/// Writes to standard output; a reader that has seen enough is no failure.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
 }

@@ -35,7 +35,11 @@ pub struct Superblock {
 impl Superblock {
     /// Reads the superblock of an image.
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
-        let mut file = File::open(path)?;
+        let mut file = File::open(path).map_err(|source| ArchiveError::Unreadable {
+            path: path.to_owned(),
+            source,
+            more: 0,
+        })?;
         let size = file.metadata()?.len();
         let mut bytes = [0; SUPERBLOCK];
         file.read_exact(&mut bytes)
@@ -77,9 +81,55 @@ impl Superblock {
     }
 }
 
+/// Names in an image, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// Regular files; each name of a hard-linked file counts.
+    pub files: u64,
+    /// Directories, the top one included.
+    pub directories: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// FIFOs, sockets and device nodes.
+    pub special: u64,
+}
+
+/// Counts the names in an image. Blocks.
+pub fn list(image: &Path) -> Result<Listing, ArchiveError> {
+    let listing = unsquashfs(&["-lln"], None, image)?;
+    let mut counts = Listing::default();
+    for line in listing.split(|byte| *byte == b'\n') {
+        // What follows a line break within a name is not an entry.
+        if !is_entry(line) {
+            continue;
+        }
+        match line.first() {
+            Some(b'-') => counts.files += 1,
+            Some(b'd') => counts.directories += 1,
+            Some(b'l') => counts.symlinks += 1,
+            _ => counts.special += 1,
+        }
+    }
+    Ok(counts)
+}
+
+/// Whether a line begins with kind, permissions, and numeric owner.
+fn is_entry(line: &[u8]) -> bool {
+    let (Some(kind), Some(mode), Some(b' ')) = (line.first(), line.get(1..10), line.get(10)) else {
+        return false;
+    };
+    let owner = line[11..].split(|byte| *byte == b' ').next();
+    b"-dlcbps".contains(kind)
+        && mode.iter().all(|byte| b"-rwxsStT".contains(byte))
+        && owner.is_some_and(|owner| {
+            owner.contains(&b'/') && owner.iter().all(|b| b.is_ascii_digit() || *b == b'/')
+        })
+}
+
 /// Unpacks an image into `directory`, which must not exist. Blocks.
 pub fn unpack(image: &Path, directory: &Path) -> Result<(), ArchiveError> {
-    unsquashfs(&["-no-progress", "-quiet", "-dest"], Some(directory), image)
+    unsquashfs(&["-no-progress", "-quiet", "-dest"], Some(directory), image)?;
+    Ok(())
 }
 
 /// Reads everything that is in an image. Blocks.
@@ -89,14 +139,15 @@ pub fn read_through(image: &Path) -> Result<(), ArchiveError> {
         &["-no-progress", "-quiet", "-pf"],
         Some(Path::new("/dev/null")),
         image,
-    )
+    )?;
+    Ok(())
 }
 
 fn unsquashfs(
     arguments: &[&str],
     argument: Option<&Path>,
     image: &Path,
-) -> Result<(), ArchiveError> {
+) -> Result<Vec<u8>, ArchiveError> {
     let failed = |reason| ArchiveError::Tool {
         program: "unsquashfs",
         reason,
@@ -104,13 +155,13 @@ fn unsquashfs(
     let output = Command::new("unsquashfs")
         .args(arguments)
         .args(argument)
-        .arg(image)
+        // Absolute, so that no name looks like an option.
+        .arg(std::path::absolute(image)?)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .output()
         .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let line = said.trim().lines().last().unwrap_or("it did not say why");
