@@ -39,6 +39,7 @@ pub fn run(port: u16, once: bool) -> Result<()> {
     }
     let started = Instant::now();
     let server = Server::start(port, &state, false)?;
+    println!();
     row("wrangler dev", &server.url(), Some(started.elapsed()));
     let story = Story {
         base: format!("{}/v1/sandboxes/{SANDBOX}", server.url()),
@@ -128,7 +129,10 @@ impl Story {
 
     /// Shows what is at the top of the directory.
     fn tree(&self) -> Result<()> {
-        let names = self.shell(DIR, "ls -Fw 60 --group-directories-first -C")?;
+        let names = self.shell(
+            DIR,
+            "ls -CF --width=60 --tabsize=0 --group-directories-first",
+        )?;
         println!();
         for line in names.lines() {
             println!("      {line}");
