@@ -62,7 +62,8 @@ pub struct Selection {
     /// Directories, relative to the one scanned, that are entered even though
     /// they are other file systems: our own restored mounts.
     pub read_through: Vec<PathBuf>,
-    /// What to do about entries that cannot be read.
+    /// What to do about entries that cannot be read, now or when the tree is
+    /// archived.
     pub on_unreadable: OnUnreadable,
 }
 

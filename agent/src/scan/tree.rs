@@ -16,7 +16,7 @@ use std::{
 
 use rustix::fs::{FileType, Stat};
 
-use super::{EntryCounts, Report, ScanError, Source, XattrSet};
+use super::{EntryCounts, OnUnreadable, Report, ScanError, Source, XattrSet};
 
 /// Numbers a node: one file, whatever the count of its names. The root is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ impl Metadata {
         Self {
             uid: stat.st_uid,
             gid: stat.st_gid,
-            mtime: clamp_time(stat.st_mtime as i64),
+            mtime: clamp_time(stat.st_mtime),
             mode: (stat.st_mode & 0o7777) as u16,
         }
     }
@@ -79,12 +79,12 @@ pub(crate) struct Stamp {
 impl Stamp {
     pub(crate) fn of(stat: &Stat) -> Self {
         Self {
-            identity: mix(&[stat.st_dev as u64, stat.st_ino as u64]),
+            identity: mix(&[stat.st_dev, stat.st_ino]),
             times: mix(&[
                 stat.st_ctime as u64,
-                stat.st_ctime_nsec as u64,
+                stat.st_ctime_nsec,
                 stat.st_mtime as u64,
-                stat.st_mtime_nsec as u64,
+                stat.st_mtime_nsec,
             ]),
         }
     }
@@ -153,6 +153,7 @@ pub struct Tree {
     pub(super) source: Source,
     pub(super) counts: EntryCounts,
     pub(super) report: Report,
+    on_unreadable: OnUnreadable,
     /// Of directories, links and special files; regular files' are read with
     /// their content.
     pub(super) xattrs: BTreeMap<NodeId, XattrSet>,
@@ -166,11 +167,12 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, on_unreadable: OnUnreadable) -> Self {
         Self {
             source,
             counts: EntryCounts::default(),
             report: Report::default(),
+            on_unreadable,
             xattrs: BTreeMap::new(),
             nodes: Vec::new(),
             entries: Vec::new(),
@@ -193,6 +195,10 @@ impl Tree {
     /// Where the tree is.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    pub(crate) fn on_unreadable(&self) -> OnUnreadable {
+        self.on_unreadable
     }
 
     pub(crate) fn node_count(&self) -> usize {
@@ -364,10 +370,10 @@ pub(super) fn plain_kind(stat: &Stat) -> Kind {
             stamp: Stamp::of(stat),
         },
         FileType::BlockDevice => Kind::BlockDevice {
-            device: encode_device(stat.st_rdev as u64),
+            device: encode_device(stat.st_rdev),
         },
         FileType::CharacterDevice => Kind::CharDevice {
-            device: encode_device(stat.st_rdev as u64),
+            device: encode_device(stat.st_rdev),
         },
         FileType::Fifo => Kind::Fifo,
         FileType::Socket => Kind::Socket,

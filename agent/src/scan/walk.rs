@@ -43,7 +43,7 @@ pub fn scan(
     let rules = Rules::new(selection)?;
     let git = rules.above(&source);
     let mut walker = Walker {
-        tree: Tree::new(source),
+        tree: Tree::new(source, selection.on_unreadable),
         selection,
         rules,
         observer,
@@ -62,7 +62,7 @@ pub fn scan(
     }
     let mut tree = walker.tree;
     tree.shrink();
-    if selection.on_unreadable == OnUnreadable::Fail && !tree.report.unreadable.is_empty() {
+    if tree.on_unreadable() == OnUnreadable::Fail && !tree.report.unreadable.is_empty() {
         return Err(ScanError::Unreadable(tree.report.unreadable));
     }
     Ok(tree)
@@ -145,7 +145,7 @@ impl Walker<'_> {
                 return Ok(());
             }
         };
-        let device = stat.st_dev as u64;
+        let device = stat.st_dev;
         self.tree.node_mut(pending.node).metadata = Metadata::of(&stat);
         if !xattrs.is_empty() {
             self.tree.xattrs.insert(pending.node, xattrs);
@@ -318,7 +318,7 @@ impl Walker<'_> {
             parent: found.id,
             name,
             parent_device: Some(found.device),
-            foreign: stat.st_dev as u64 != found.device && !self.may_cross(found.path),
+            foreign: stat.st_dev != found.device && !self.may_cross(found.path),
             git: found.git.cloned(),
         });
         self.included(found.path, 0);
@@ -343,7 +343,7 @@ impl Walker<'_> {
             self.excluded(found.path, Exclusion::Size);
             return Ok(());
         }
-        let inode = (stat.st_dev as u64, stat.st_ino as u64);
+        let inode = (stat.st_dev, stat.st_ino);
         let known = match stat.st_nlink {
             1 => None,
             _ => self.links.get(&inode).copied(),

@@ -35,7 +35,7 @@ use super::{
     metadata,
     superblock::{Superblock, flags},
 };
-use crate::scan::{Control, EntryCounts, OnUnreadable, Report, Tally, Tree, Unreadable};
+use crate::scan::{Control, EntryCounts, Report, Tally, Tree, Unreadable};
 
 mod crew;
 mod dedup;
@@ -67,8 +67,6 @@ pub struct Options {
     /// Where the first data block goes, in bytes from the archive's start, if
     /// what comes before is in the archive already: see [`Sink::skip`].
     pub data_start: Option<u64>,
-    /// What to do about files that turn out to be unreadable.
-    pub on_unreadable: OnUnreadable,
 }
 
 impl Default for Options {
@@ -78,7 +76,6 @@ impl Default for Options {
             block_size: DEFAULT_BLOCK_SIZE,
             pack_tails: false,
             data_start: None,
-            on_unreadable: OnUnreadable::default(),
         }
     }
 }
@@ -122,7 +119,8 @@ pub enum WriteError {
     /// The sink failed.
     #[error("cannot write the archive: {0}")]
     Sink(#[from] io::Error),
-    /// Files could not be read and [`OnUnreadable::Fail`] was asked for.
+    /// Files could not be read and the tree was scanned with
+    /// [`OnUnreadable::Fail`](crate::scan::OnUnreadable::Fail).
     #[error("{}", crate::scan::describe_unreadable(.0))]
     Unreadable(Tally<Unreadable>),
     /// More than 65,535 distinct owners and groups.

@@ -176,11 +176,14 @@ pub(super) fn place(
         };
         let placed = placer.run();
         drop(close);
-        let ended = crew.into_iter().map(|worker| worker.join().is_ok());
-        match ended.fold(true, |all, one| all && one) {
-            true => placed,
-            false => Err(WriteError::WorkerLost),
+        let mut lost = false;
+        for worker in crew {
+            lost |= worker.join().is_err();
         }
+        if lost {
+            return Err(WriteError::WorkerLost);
+        }
+        placed
     })
 }
 
@@ -331,7 +334,7 @@ impl Placer<'_, '_, '_> {
         self.close_fragment();
         self.store_all()?;
         let unreadable = &self.placed.report.unreadable;
-        if self.options.on_unreadable == OnUnreadable::Fail && !unreadable.is_empty() {
+        if self.tree.on_unreadable() == OnUnreadable::Fail && !unreadable.is_empty() {
             return Err(WriteError::Unreadable(unreadable.clone()));
         }
         Ok((self.placed, self.xattrs))
@@ -797,7 +800,7 @@ impl Placer<'_, '_, '_> {
                 let path = self.path(entry);
                 let unreadable = Unreadable { path, errno };
                 self.placed.report.unreadable.add(unreadable);
-                if self.options.on_unreadable == OnUnreadable::Fail {
+                if self.tree.on_unreadable() == OnUnreadable::Fail {
                     self.shared.auditing.store(true, Ordering::Relaxed);
                 }
             }

@@ -220,11 +220,11 @@ impl<'a> Worker<'a> {
                 content.resize(end, 0);
             }
             let read = read_at(fd.as_fd(), &mut content[start..end], 0, expected);
-            let read = read.map_err(Loss::Unreadable)?;
             let stat = fstat(&fd).map_err(Loss::Unreadable)?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                 return Err(Loss::Retyped);
             }
+            let read = read.map_err(Loss::Unreadable)?;
             let now = stat.st_size as usize;
             if now >= self.shared.block_size {
                 return Ok(SmallContent::Outgrown);
