@@ -1,45 +1,26 @@
-//! Archives: a directory tree as a SquashFS 4.0 image.
+//! Finished archives: what is in them, and whether they can be read.
 //!
-//! What is guaranteed: exactly the entries that the rules choose are in the
-//! archive, whatever bytes their names consist of, with mode, owner, times,
-//! hard links and extended attributes; a file that cannot be read, or that
-//! changes its size under the reader, fails the archive and is named.
+//! They are made by [`crate::squashfs::writer`].
 
 use std::{io, path::PathBuf};
 
 use sandbox_shared::{ErrorCode, SandboxError};
 
 pub mod image;
-mod pack;
-mod rules;
-mod scan;
-mod tree;
 
-pub use pack::{Progress, pack};
-pub use rules::Rules;
-pub use scan::{Scan, scan};
-
-/// Why there is no archive, or not the one expected.
+/// Why an archive is not what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// An exclude pattern is not one.
-    #[error("excludes: {0}")]
-    BadPattern(ignore::Error),
-    /// Files that cannot be read.
-    #[error("cannot read {}{}: {source}", path.display(), others(*more))]
+    /// The file cannot be opened.
+    #[error("cannot read {}: {source}", path.display())]
     Unreadable {
-        /// The first of them.
+        /// The file.
         path: PathBuf,
         /// What the operating system said about it.
         source: io::Error,
-        /// How many there are besides.
-        more: usize,
     },
-    /// A file became shorter while it was read.
-    #[error("{} changed while it was read", .0.display())]
-    Changed(PathBuf),
-    /// A program that makes or reads archives failed.
+    /// A program that reads archives failed.
     #[error("{program} failed: {reason}")]
     Tool {
         /// Its name.
@@ -50,34 +31,13 @@ pub enum ArchiveError {
     /// The image is not an archive.
     #[error("not a SquashFS 4.0 archive: {0}")]
     Malformed(&'static str),
-    /// Nobody wants the archive any more.
-    #[error("cancelled")]
-    Cancelled,
     /// A file of our own failed.
     #[error("{0}")]
     Local(#[from] io::Error),
 }
 
-fn others(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    }
-}
-
 impl From<ArchiveError> for SandboxError {
     fn from(error: ArchiveError) -> Self {
-        let message = error.to_string();
-        match error {
-            ArchiveError::BadPattern(_) => Self::invalid_config(message),
-            ArchiveError::Unreadable { path, more, .. } => {
-                Self::new(ErrorCode::BackupCreateFailed, message)
-                    .with("path", path.to_string_lossy())
-                    .with("unreadable", more + 1)
-            }
-            ArchiveError::Changed(path) => Self::new(ErrorCode::BackupCreateFailed, message)
-                .with("path", path.to_string_lossy()),
-            _ => Self::new(ErrorCode::BackupCreateFailed, message),
-        }
+        Self::new(ErrorCode::BackupRestoreFailed, error.to_string())
     }
 }

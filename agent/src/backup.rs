@@ -1,68 +1,134 @@
-//! Making a backup: scan, pack, upload.
+//! Making a backup: scan, write the archive, upload it, all at once.
+//!
+//! The archive is never on disk. What is read is compressed and uploaded as
+//! it comes, and a slow network slows the reading down: memory is bounded by
+//! the parts in flight and the queues of the writer.
 
-use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use bytes::Bytes;
 use sandbox_shared::{
-    Compression, ErrorCode, Result, SandboxError,
+    Compression, EntryCounts, ErrorCode, Result, SandboxError,
     protocol::{CreateBackup, CreateEvent, UploadedArchive},
     rules::{AllowedRoots, check_compression, check_excludes},
 };
-use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
 use crate::{
-    archive::{self, Progress, Rules, Scan},
     paths,
-    state::StateDir,
+    scan::{self, Control, ScanError, Selection, Source, Tree},
+    squashfs::writer::{self, Options, Sink, Summary, WriteError},
     transfer::{
         Store, TransferError,
-        download::hex,
-        upload::{MAX_PARTS, PartAddresses, PartBody, part_size},
+        upload::{MAX_PARTS, PartAddresses, part_size},
     },
 };
 
+mod part_sink;
+
+use part_sink::PartSink;
+
 /// How often progress is reported.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Parts that are read ahead of the uploads.
-const READ_AHEAD: usize = 1;
+/// Parts that wait for an upload to end, besides those in flight.
+const PARTS_WAITING: usize = 1;
 
 /// What goes into an archive, and how.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The directory, without symbolic links.
     pub dir: PathBuf,
-    /// Patterns relative to it.
-    pub excludes: Vec<String>,
-    /// Whether `.gitignore` files count.
-    pub gitignore: bool,
+    /// What of it is wanted.
+    pub selection: Selection,
     /// Format, level, threads.
     pub compression: Compression,
 }
 
 impl Plan {
-    /// Checks a request as if the Worker had not.
-    pub fn from_request(request: &CreateBackup, roots: &AllowedRoots) -> Result<Self> {
+    /// Checks a request as if the Worker had not. Directories of `mounts` that
+    /// lie in the requested one are read like the rest of it.
+    pub fn from_request(
+        request: &CreateBackup,
+        roots: &AllowedRoots,
+        mounts: &[PathBuf],
+    ) -> Result<Self> {
         check_excludes(&request.excludes)?;
         check_compression(&request.compression)?;
+        let dir = paths::existing_dir(&request.dir, roots)?;
+        let read_through = mounts
+            .iter()
+            .filter_map(|mount| mount.strip_prefix(&dir).ok())
+            .map(Path::to_owned)
+            .collect();
         Ok(Self {
-            dir: paths::existing_dir(&request.dir, roots)?,
-            excludes: request.excludes.clone(),
-            gitignore: request.gitignore,
+            dir,
+            selection: Selection {
+                excludes: request.excludes.clone(),
+                gitignore: request.gitignore,
+                read_through,
+                ..Selection::default()
+            },
             compression: request.compression.clone(),
         })
     }
 
     /// Walks the directory. Blocks.
-    pub fn scan(&self) -> Result<Scan> {
-        let rules = Rules::new(&self.dir, &self.excludes, self.gitignore)?;
-        Ok(archive::scan(&self.dir, rules)?)
+    pub fn scan(&self, control: &Control) -> Result<Tree> {
+        let source = Source::open(&self.dir).map_err(|errno| {
+            SandboxError::new(
+                ErrorCode::BackupCreateFailed,
+                format!("cannot read {}: {errno}", self.dir.display()),
+            )
+        })?;
+        Ok(scan::scan(source, &self.selection, &mut (), control)?)
+    }
+
+    /// Writes what was scanned. Blocks.
+    pub fn write(
+        &self,
+        tree: &Tree,
+        control: &Control,
+        sink: &mut dyn Sink,
+    ) -> Result<Summary, WriteError> {
+        let options = Options {
+            compression: self.compression.clone(),
+            ..Options::default()
+        };
+        writer::write(tree, &options, control, sink)
     }
 }
 
-/// Ends the packing when nobody waits for it any more.
-struct CancelOnDrop(Arc<Progress>);
+impl From<ScanError> for SandboxError {
+    fn from(error: ScanError) -> Self {
+        let message = error.to_string();
+        match error {
+            ScanError::Pattern { .. } => Self::invalid_config(message),
+            ScanError::Unreadable(unreadable) => Self::new(ErrorCode::BackupCreateFailed, message)
+                .with("unreadable", unreadable.count()),
+            _ => Self::new(ErrorCode::BackupCreateFailed, message),
+        }
+    }
+}
+
+impl From<WriteError> for SandboxError {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        let failed = Self::new(ErrorCode::BackupCreateFailed, message);
+        match error {
+            WriteError::Unreadable(unreadable) => failed.with("unreadable", unreadable.count()),
+            _ => failed,
+        }
+    }
+}
+
+/// Ends the work when nobody waits for it any more.
+struct CancelOnDrop(Arc<Control>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -74,103 +140,69 @@ impl Drop for CancelOnDrop {
 /// terminal one goes to `events`. Dropping the future leaves nothing behind.
 pub async fn create(
     plan: Plan,
-    state: &StateDir,
     store: &Store,
     events: mpsc::Sender<CreateEvent>,
     announce: impl FnOnce(Arc<PartAddresses>),
 ) -> Result<UploadedArchive> {
-    let progress = Arc::new(Progress::default());
-    let _cancel = CancelOnDrop(Arc::clone(&progress));
-    let report = |bytes_uploaded| CreateEvent::Progress {
-        bytes_read: progress.bytes_read(),
-        bytes_uploaded,
-    };
+    let control = Arc::new(Control::default());
+    let _cancel = CancelOnDrop(Arc::clone(&control));
+    let plan = Arc::new(plan);
 
-    let compression = plan.compression.clone();
-    let scan = blocking(move || plan.scan()).await?;
-    let counts = scan.counts;
+    let tree = blocking({
+        let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
+        move || plan.scan(&control)
+    })
+    .await?;
+    let counts = tree.counts();
     send(&events, CreateEvent::Scanned { counts }).await?;
 
-    let image = state.temporary_file().map_err(local)?;
-    let packed = {
-        let progress = Arc::clone(&progress);
-        // The file goes along: it must not be removed before the work is over.
-        blocking(move || {
-            archive::pack(&scan, &compression, image.path(), &progress)?;
-            Ok(image)
-        })
-    };
-    let image = reporting(packed, &events, || report(0)).await??;
-
-    let size_bytes = image.as_file().metadata().map_err(local)?.len();
-    let part_size = part_size(size_bytes);
-    let last = u32::try_from(size_bytes.div_ceil(part_size).max(1))
+    let most = most_bytes(&counts);
+    let part_size = part_size(most);
+    let last = u32::try_from(most.div_ceil(part_size.get()))
         .ok()
         .filter(|last| *last <= MAX_PARTS)
-        .ok_or_else(|| SandboxError::from(TransferError::TooLarge))?;
+        .ok_or(TransferError::TooLarge)?;
     let addresses = Arc::new(PartAddresses::new(events.clone(), last));
     announce(Arc::clone(&addresses));
 
-    let uploaded = std::sync::atomic::AtomicU64::new(0);
-    let (parts, digest) = read_parts(image, size_bytes, part_size)?;
-    let upload = store.upload(parts, &addresses, |bytes| {
-        uploaded.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-    });
-    let parts = reporting(upload, &events, || {
-        report(uploaded.load(std::sync::atomic::Ordering::Relaxed))
-    })
-    .await??;
-    let sha256 = digest.await.map_err(|_| cancelled())?;
-    Ok(UploadedArchive {
-        size_bytes,
-        sha256,
-        parts,
-        counts,
-    })
-}
-
-type Parts = mpsc::Receiver<Result<PartBody, TransferError>>;
-
-/// Reads an image as parts, in order, and computes its checksum on the way.
-/// The image is removed when all has been read, or nobody wants more.
-fn read_parts(
-    image: NamedTempFile,
-    size: u64,
-    part_size: u64,
-) -> Result<(Parts, tokio::sync::oneshot::Receiver<String>)> {
-    let (parts, receiver) = mpsc::channel(READ_AHEAD);
-    let (sum, digest) = tokio::sync::oneshot::channel();
-    let file: File = image.reopen().map_err(local)?;
-    tokio::task::spawn_blocking(move || {
-        let _image = image;
-        let mut hash = Sha256::new();
-        let mut offset = 0;
-        for number in 1.. {
-            let length = part_size.min(size - offset);
-            let part = read_part(&file, offset, length).map(|bytes| {
-                hash.update(&bytes);
-                PartBody { number, bytes }
-            });
-            offset += length;
-            let failed = part.is_err();
-            if parts.blocking_send(part).is_err() || failed {
-                return;
-            }
-            if offset == size {
-                break;
-            }
+    let (sender, parts) = mpsc::channel(PARTS_WAITING);
+    let writing = blocking({
+        let control = Arc::clone(&control);
+        move || {
+            let mut sink = PartSink::new(part_size, sender);
+            let summary = plan.write(&tree, &control, &mut sink)?;
+            Ok((summary, sink.checksum()))
         }
-        // Nobody listens if the upload has failed.
-        let _ = sum.send(hex(&hash.finalize()));
     });
-    Ok((receiver, digest))
+    let uploaded = AtomicU64::new(0);
+    let upload = store.upload(parts, &addresses, |bytes| {
+        uploaded.fetch_add(bytes, Ordering::Relaxed);
+    });
+    let both = async { tokio::join!(writing, upload) };
+    let (written, parts) = reporting(both, &events, || CreateEvent::Progress {
+        bytes_read: control.read_bytes.load(Ordering::Relaxed),
+        bytes_uploaded: uploaded.load(Ordering::Relaxed),
+    })
+    .await?;
+    // A writer whose parts nobody takes fails too, but that is not the reason.
+    let parts = parts?;
+    let (summary, checksum) = written?;
+    Ok(UploadedArchive {
+        size_bytes: summary.size,
+        checksum,
+        parts,
+        counts: summary.counts,
+    })
 }
 
-fn read_part(file: &File, offset: u64, length: u64) -> Result<Bytes, TransferError> {
-    let length = usize::try_from(length).map_err(|_| TransferError::TooLarge)?;
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes.into())
+/// An upper bound for the bytes of an archive. Content that compression would
+/// make longer is stored as it is; an entry's inode, its name and its share of
+/// the tables take less than a kibibyte, block lists included.
+fn most_bytes(counts: &EntryCounts) -> u64 {
+    const HEADERS: u64 = 1 << 20;
+    const PER_ENTRY: u64 = 1024;
+    let entries = counts.files + counts.directories + counts.symlinks + counts.special;
+    counts.bytes + counts.bytes / 1024 + entries * PER_ENTRY + HEADERS
 }
 
 /// Runs `work`, and meanwhile sends what `event` gives whenever that changes.
@@ -206,13 +238,6 @@ async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<
 
 fn cancelled() -> SandboxError {
     SandboxError::new(ErrorCode::BackupCreateFailed, "the backup was cancelled")
-}
-
-fn local(error: std::io::Error) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::BackupCreateFailed,
-        format!("cannot use the agent's state directory: {error}"),
-    )
 }
 
 async fn blocking<T: Send + 'static>(

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Write},
+    num::NonZeroU64,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -17,17 +18,16 @@ use sandbox_shared::{
 use serde::Serialize;
 
 use crate::{
-    archive::{
-        self, Progress,
-        image::{self, Superblock},
-    },
+    archive::image::{self, Superblock},
     backup::Plan,
     config::{Config, state_dir_from_env},
     init,
     mount::{Mounts, Restore, Source},
+    scan::{Control, Selection},
     server,
+    squashfs::writer::FileSink,
     state::StateDir,
-    transfer::{Store, download::sha256},
+    transfer::{Store, checksum},
 };
 
 /// Backs directories up to SquashFS archives, and restores them.
@@ -64,9 +64,12 @@ enum Command {
     Verify {
         /// The archive.
         file: PathBuf,
-        /// The SHA-256 that it must have, in hexadecimal.
+        /// The checksum that it must have: `sha256` in its meta.json.
         #[arg(long, value_name = "HASH")]
         sha256: Option<String>,
+        /// What the checksum is made of: `partSizeBytes` in its meta.json.
+        #[arg(long, value_name = "BYTES", default_value = "8388608")]
+        part_size: NonZeroU64,
     },
     /// Say what an archive holds.
     Inspect {
@@ -146,7 +149,11 @@ fn run(command: Command) -> Result<ExitCode> {
             mounts()?.unmount(&absolute(&dir)?).await?;
             Ok(())
         })?,
-        Command::Verify { file, sha256 } => verify(&file, sha256)?,
+        Command::Verify {
+            file,
+            sha256,
+            part_size,
+        } => verify(&file, sha256, part_size)?,
         Command::Inspect { file, json } => inspect(&file, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -192,19 +199,24 @@ fn create(create: Create) -> Result<()> {
     rules::check_compression(&compression)?;
     let plan = Plan {
         dir: create.dir.canonicalize().map_err(about(&create.dir))?,
-        excludes: create.exclude,
-        gitignore: create.gitignore,
+        selection: Selection {
+            excludes: create.exclude,
+            gitignore: create.gitignore,
+            ..Selection::default()
+        },
         compression,
     };
-    let scan = plan.scan()?;
+    let control = Control::default();
+    let tree = plan.scan(&control)?;
     let output = std::path::absolute(&create.output).map_err(about(&create.output))?;
     let parent = output.parent().unwrap_or(Path::new("/"));
     let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
-    archive::pack(&scan, &plan.compression, image.path(), &Progress::default())?;
+    let mut sink = FileSink::new(image.reopen().map_err(about(&output))?);
+    let summary = plan.write(&tree, &control, &mut sink)?;
     image
         .persist(&output)
         .map_err(|error| about(&output)(error.error))?;
-    print(&format!("{}\n", describe(&scan.counts)))
+    print(&format!("{}\n", describe(&summary.counts)))
 }
 
 fn describe(counts: &EntryCounts) -> String {
@@ -231,7 +243,7 @@ async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> R
         Source::Remote(ArchiveSource {
             url: archive,
             size_bytes,
-            sha256: None,
+            checksum: None,
         })
     } else {
         Source::File(archive.into())
@@ -246,11 +258,13 @@ async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> R
     print(&format!("{} ({})\n", status.dir, status.strategy))
 }
 
-fn verify(file: &Path, expected: Option<String>) -> Result<()> {
+fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Result<()> {
     Superblock::read(file)?;
     image::read_through(file)?;
     let open = std::fs::File::open(file).map_err(about(file))?;
-    let actual = sha256(&open).map_err(about(file))?;
+    let actual = checksum::of_file(&open, part_size)
+        .map_err(about(file))?
+        .sha256;
     match expected {
         Some(expected) if !expected.eq_ignore_ascii_case(&actual) => Err(failed(format!(
             "{}: its SHA-256 is {actual}, not {expected}",

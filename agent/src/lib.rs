@@ -15,6 +15,8 @@ pub mod files;
 pub mod init;
 pub mod mount;
 pub mod paths;
+pub mod scan;
 pub mod server;
+pub mod squashfs;
 pub mod state;
 pub mod transfer;

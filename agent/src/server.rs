@@ -85,7 +85,6 @@ fn json<T: Serialize>(value: &T) -> Response {
 #[derive(Clone)]
 pub struct Agent {
     config: Arc<Config>,
-    state: StateDir,
     store: Store,
     mounts: Mounts,
     /// Backups that wait for part URLs.
@@ -111,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
         )
     })?;
     let store = Store::new()?;
-    let mounts = Mounts::new(state.clone(), store.clone());
+    let mounts = Mounts::new(state, store.clone());
     if let Err(error) = mounts.clean_up().await {
         eprintln!("sandbox-agent: something of an earlier agent could not be removed: {error}");
     }
@@ -120,7 +119,6 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
     let (stop, stopping) = watch::channel(false);
     let agent = Agent {
         config: Arc::new(config),
-        state,
         store,
         mounts: mounts.clone(),
         uploads: Arc::default(),
@@ -297,15 +295,22 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: CreateBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let plan = Plan::from_request(&request, &agent.config.roots)?;
+    let mounts: Vec<_> = agent
+        .mounts
+        .status()
+        .await?
+        .into_iter()
+        .map(|mount| mount.dir.into())
+        .collect();
+    let plan = Plan::from_request(&request, &agent.config.roots, &mounts)?;
     let waiting = Waiting {
         uploads: Arc::clone(&agent.uploads),
         id: request.id,
     };
-    let (state, store) = (agent.state.clone(), agent.store.clone());
+    let store = agent.store.clone();
     Ok(event_stream(&agent, |events| async move {
         let announce = |addresses| waiting.announce(addresses);
-        let created = backup::create(plan, &state, &store, events.clone(), announce).await;
+        let created = backup::create(plan, &store, events.clone(), announce).await;
         let last = created.map_or_else(CreateEvent::Failed, CreateEvent::Uploaded);
         let _ = events.send(last).await;
     }))

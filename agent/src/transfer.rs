@@ -4,10 +4,11 @@
 //! after failures that may pass, memory stays bounded by the parts in flight,
 //! and no error ever holds a URL, since a presigned one is a credential.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, num::NonZeroU64, sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER, redirect};
 
+pub mod checksum;
 pub mod download;
 mod retry;
 pub mod upload;
@@ -15,7 +16,7 @@ pub mod upload;
 /// Requests in flight at a time.
 const CONCURRENCY: usize = 4;
 /// Bytes of one ranged read, and the smallest part.
-const UNIT: u64 = 8 << 20;
+const UNIT: NonZeroU64 = NonZeroU64::new(8 << 20).expect("not zero");
 /// To reach the store at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a single byte.

@@ -1,7 +1,7 @@
 //! Backups as users see them: the handle, the options, the stored metadata,
 //! and the rule that says when a backup has expired.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -348,6 +348,21 @@ pub struct EntryCounts {
     pub excluded: u64,
 }
 
+/// The checksum of an archive: the SHA-256 of the SHA-256s, 32 bytes each, of
+/// its parts in their order.
+///
+/// The beginning of an archive is known last, so a digest of the whole could
+/// not be computed while it is uploaded. S3 does the same for multipart uploads
+/// and calls such a checksum composite. It lets a reader check a part at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveChecksum {
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes of every part but the last.
+    pub part_size_bytes: NonZeroU64,
+}
+
 /// The object `backups/{id}/meta.json`, written last: a backup without it does
 /// not exist. The first six fields are those of `@cloudflare/sandbox` 0.12.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -367,9 +382,9 @@ pub struct BackupMetadata {
     /// When the backup was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// SHA-256 of the archive in lower-case hexadecimal; absent from other writers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    /// `sha256` and `partSizeBytes`; absent from other writers.
+    #[serde(flatten)]
+    pub checksum: Option<ArchiveChecksum>,
     /// How the archive is compressed; absent from other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
@@ -417,7 +432,7 @@ mod tests {
             size_bytes: 4096,
             ttl: Ttl::from_seconds(ttl).unwrap(),
             created_at,
-            sha256: None,
+            checksum: None,
             compression: None,
             counts: None,
             format_version: None,
@@ -494,7 +509,7 @@ mod tests {
         );
         let metadata: BackupMetadata = serde_json::from_str(&json).unwrap();
         assert_eq!(metadata.created_at.unix_timestamp(), 1_771_841_472);
-        assert_eq!(metadata.sha256, None);
+        assert_eq!(metadata.checksum, None);
     }
 
     #[test]

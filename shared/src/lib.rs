@@ -14,7 +14,7 @@ pub mod protocol;
 pub mod rules;
 
 pub use backup::{
-    BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat, DirectoryBackup,
-    EntryCounts, RestoreBackupResult, RestoreRequest, Strategy, Ttl,
+    ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,
+    DirectoryBackup, EntryCounts, RestoreBackupResult, RestoreRequest, Strategy, Ttl,
 };
 pub use error::{ErrorCode, Result, SandboxError};

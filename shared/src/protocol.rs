@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::{BackupId, Compression, EntryCounts, Strategy},
+    backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Strategy},
     error::SandboxError,
 };
 
@@ -130,8 +130,9 @@ pub enum CreateEvent {
 pub struct UploadedArchive {
     /// Bytes of the whole archive.
     pub size_bytes: u64,
-    /// SHA-256 of the whole archive, lower-case hexadecimal.
-    pub sha256: String,
+    /// Of the whole archive.
+    #[serde(flatten)]
+    pub checksum: ArchiveChecksum,
     /// In order of their numbers, without a gap. All but the last have the same size.
     pub parts: Vec<Part>,
     /// What the archive holds.
@@ -186,9 +187,9 @@ pub struct ArchiveSource {
     pub url: String,
     /// Bytes.
     pub size_bytes: u64,
-    /// Lower-case hexadecimal; backups by other writers have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    /// Backups by other writers have none.
+    #[serde(flatten)]
+    pub checksum: Option<ArchiveChecksum>,
 }
 
 /// What the agent says while it restores.

@@ -38,7 +38,6 @@ impl Superblock {
         let mut file = File::open(path).map_err(|source| ArchiveError::Unreadable {
             path: path.to_owned(),
             source,
-            more: 0,
         })?;
         let size = file.metadata()?.len();
         let mut bytes = [0; SUPERBLOCK];

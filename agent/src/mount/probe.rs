@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
-use sandbox_shared::{BackupId, Compression, Strategy};
+use sandbox_shared::{BackupId, Compression, SandboxError, Strategy};
 
 use super::{
     MountError,
     record::{Copy, Record, Slot},
 };
 use crate::{
-    archive::{self, Progress, Rules},
+    backup::Plan,
+    scan::{Control, Selection},
+    squashfs::writer::FileSink,
     state::StateDir,
 };
 
@@ -70,15 +72,16 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
     let tree = tempfile::tempdir()?;
     std::fs::create_dir(tree.path().join("directory"))?;
     std::fs::write(tree.path().join("directory/file"), "content")?;
-    let root = tree.path().canonicalize()?;
-    let scan = archive::scan(&root, Rules::new(&root, &[], false)?)?;
     let image = state.temporary_file()?;
-    archive::pack(
-        &scan,
-        &Compression::default(),
-        image.path(),
-        &Progress::default(),
-    )?;
+    let plan = Plan {
+        dir: tree.path().to_owned(),
+        selection: Selection::default(),
+        compression: Compression::default(),
+    };
+    let control = Control::default();
+    let mut sink = FileSink::new(image.reopen()?);
+    plan.write(&plan.scan(&control)?, &control, &mut sink)
+        .map_err(SandboxError::from)?;
     Ok(image)
 }
 

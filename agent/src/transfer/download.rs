@@ -17,10 +17,11 @@ use reqwest::{
     header::{CONTENT_RANGE, RANGE},
 };
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
-use sandbox_shared::protocol::ArchiveSource;
-use sha2::{Digest, Sha256};
+use sandbox_shared::{ArchiveChecksum, protocol::ArchiveSource};
 
-use super::{CONCURRENCY, Store, TransferError, UNIT, parse_url, refusal, retry::with_retries};
+use super::{
+    CONCURRENCY, Store, TransferError, UNIT, checksum, parse_url, refusal, retry::with_retries,
+};
 
 impl Store {
     /// Downloads an archive into `file`, which lies at `path`, and checks its
@@ -49,7 +50,7 @@ impl Store {
             .buffer_unordered(CONCURRENCY)
             .try_collect::<()>()
             .await?;
-        match source.sha256.clone() {
+        match source.checksum.clone() {
             Some(expected) => verify(file, expected).await,
             None => Ok(()),
         }
@@ -163,9 +164,10 @@ fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
 }
 
 fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {
-    (0..size.div_ceil(UNIT)).map(move |index| {
-        let start = index * UNIT;
-        start..size.min(start + UNIT)
+    let unit = UNIT.get();
+    (0..size.div_ceil(unit)).map(move |index| {
+        let start = index * unit;
+        start..size.min(start + unit)
     })
 }
 
@@ -193,36 +195,19 @@ fn reserve(file: &File, path: &Path, size: u64) -> Result<(), TransferError> {
     }
 }
 
-async fn verify(file: Arc<File>, expected: String) -> Result<(), TransferError> {
-    let actual = tokio::task::spawn_blocking(move || sha256(&file))
+async fn verify(file: Arc<File>, expected: ArchiveChecksum) -> Result<(), TransferError> {
+    let part_size = expected.part_size_bytes;
+    let actual = tokio::task::spawn_blocking(move || checksum::of_file(&file, part_size))
         .await
         .map_err(std::io::Error::other)??;
     if actual == expected {
         Ok(())
     } else {
-        Err(TransferError::Damaged { expected, actual })
+        Err(TransferError::Damaged {
+            expected: expected.sha256,
+            actual: actual.sha256,
+        })
     }
-}
-
-/// SHA-256 of a file from its beginning, in lower-case hexadecimal. Blocks.
-pub fn sha256(file: &File) -> std::io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    loop {
-        match file.read_at(&mut buffer, offset)? {
-            0 => return Ok(hex(&digest.finalize())),
-            length => {
-                digest.update(&buffer[..length]);
-                offset += length as u64;
-            }
-        }
-    }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -233,9 +218,10 @@ mod tests {
     fn ranges_cover_everything_once() {
         assert_eq!(ranges(0).count(), 0);
         assert!(ranges(1).eq(std::iter::once(0..1)));
+        let unit = UNIT.get();
         assert_eq!(
-            ranges(2 * UNIT + 5).collect::<Vec<_>>(),
-            [0..UNIT, UNIT..2 * UNIT, 2 * UNIT..2 * UNIT + 5]
+            ranges(2 * unit + 5).collect::<Vec<_>>(),
+            [0..unit, unit..2 * unit, 2 * unit..2 * unit + 5]
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroU64,
     sync::Mutex,
 };
 
@@ -22,11 +23,11 @@ const PART_GRAIN: u64 = 1 << 20;
 
 /// The size of all parts but the last, in bytes, for an archive of at most
 /// `archive_size` bytes: 8 MiB, or more where that would take too many parts.
-pub fn part_size(archive_size: u64) -> u64 {
-    archive_size
+pub fn part_size(archive_size: u64) -> NonZeroU64 {
+    let enough = archive_size
         .div_ceil(u64::from(MAX_PARTS))
-        .next_multiple_of(PART_GRAIN)
-        .max(UNIT)
+        .next_multiple_of(PART_GRAIN);
+    UNIT.max(NonZeroU64::new(enough).unwrap_or(UNIT))
 }
 
 /// One part of an archive, on its way.
@@ -203,11 +204,11 @@ mod tests {
     #[test]
     fn parts_grow_only_when_there_would_be_too_many() {
         const MIB: u64 = 1 << 20;
-        assert_eq!(part_size(0), 8 * MIB);
-        assert_eq!(part_size(80_000 * MIB), 8 * MIB);
-        assert_eq!(part_size(80_000 * MIB + 1), 9 * MIB);
+        assert_eq!(part_size(0).get(), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB).get(), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB + 1).get(), 9 * MIB);
         let huge = 500 * 1024 * MIB;
-        assert!(huge.div_ceil(part_size(huge)) <= u64::from(MAX_PARTS));
+        assert!(huge.div_ceil(part_size(huge).get()) <= u64::from(MAX_PARTS));
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
             size_bytes: archive.size_bytes,
             ttl: options.ttl.unwrap_or_default(),
             created_at,
-            sha256: Some(archive.sha256.clone()),
+            checksum: Some(archive.checksum.clone()),
             compression: Some(options.compression.clone()),
             counts: Some(archive.counts),
             format_version: Some(METADATA_VERSION),

@@ -55,7 +55,7 @@ pub async fn restore(
         source: ArchiveSource {
             url: presigner.read_archive(&backup.id, clock::now()),
             size_bytes,
-            sha256: metadata.sha256,
+            checksum: metadata.checksum,
         },
         strategy,
     };

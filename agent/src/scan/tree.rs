@@ -1,0 +1,418 @@
+//! The selected entries of a directory, held compactly.
+//!
+//! A million entries have to fit beside everything else in 256 MiB, so there
+//! are no owned strings and no pointers: nodes, entries and names live in three
+//! flat vectors and refer to each other by 32-bit numbers.
+//!
+//! Directories are read depth first, each one's entries sorted by name and
+//! appended together. Two properties that the archive writer builds on follow:
+//! entries in the order of the vector are a depth-first walk, and directories
+//! in reverse order come children before parents.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
+
+use rustix::fs::{FileType, Stat};
+
+use super::{EntryCounts, OnUnreadable, Report, ScanError, Source, XattrSet};
+
+/// Numbers a node: one file, whatever the count of its names. The root is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(crate) u32);
+
+impl NodeId {
+    pub(crate) const ROOT: Self = Self(0);
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Numbers an entry: a name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryId(pub(crate) u32);
+
+/// Numbers a directory in the order of reading. The root is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DirectoryId(pub(crate) u32);
+
+/// A file's metadata, as SquashFS holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Metadata {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Seconds since 1970, clamped to 32 bits without sign.
+    pub(crate) mtime: u32,
+    /// Permission bits, set-id bits and sticky bit.
+    pub(crate) mode: u16,
+}
+
+impl Metadata {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: clamp_time(stat.st_mtime),
+            mode: (stat.st_mode & 0o7777) as u16,
+        }
+    }
+}
+
+/// A time that the format can hold: 1970 to 2106. Times outside become the
+/// nearest one inside.
+fn clamp_time(seconds: i64) -> u32 {
+    seconds.clamp(0, i64::from(u32::MAX)) as u32
+}
+
+/// Tells, nearly surely, whether a file is still the same and unwritten. Both
+/// fields are hashes: a change goes unnoticed once in 2³² times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Of device and inode.
+    pub(crate) identity: u32,
+    /// Of the times of the last change and the last write.
+    pub(crate) times: u32,
+}
+
+impl Stamp {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self {
+            identity: mix(&[stat.st_dev, stat.st_ino]),
+            times: mix(&[
+                stat.st_ctime as u64,
+                stat.st_ctime_nsec,
+                stat.st_mtime as u64,
+                stat.st_mtime_nsec,
+            ]),
+        }
+    }
+}
+
+/// Spreads words over 32 bits (multiply and rotate, with the golden ratio).
+fn mix(words: &[u64]) -> u32 {
+    let mut state = 0u64;
+    for word in words {
+        state = (state.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    (state >> 32) as u32
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Directory,
+    Regular {
+        size: u64,
+        stamp: Stamp,
+    },
+    Symlink {
+        target: TextId,
+    },
+    BlockDevice {
+        device: u32,
+    },
+    CharDevice {
+        device: u32,
+    },
+    Fifo,
+    Socket,
+    /// Went away or could not be read after its entry had been noted.
+    Omitted,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) metadata: Metadata,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    name: TextId,
+    node: NodeId,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Directory {
+    pub(crate) node: NodeId,
+    pub(crate) parent: DirectoryId,
+    name: TextId,
+    first: u32,
+    count: u32,
+}
+
+/// Refers to a name or a link's target in [`Tree::text`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TextId(u32);
+
+/// What [`super::scan`] found.
+#[derive(Debug)]
+pub struct Tree {
+    pub(super) source: Source,
+    pub(super) counts: EntryCounts,
+    pub(super) report: Report,
+    on_unreadable: OnUnreadable,
+    /// Of directories, links and special files; regular files' are read with
+    /// their content.
+    pub(super) xattrs: BTreeMap<NodeId, XattrSet>,
+    nodes: Vec<Node>,
+    entries: Vec<Entry>,
+    directories: Vec<Directory>,
+    /// Names and targets, each after its length in two bytes.
+    text: Vec<u8>,
+    /// Every entry of each node that has more than one.
+    links: HashMap<NodeId, Vec<EntryId>>,
+}
+
+impl Tree {
+    pub(super) fn new(source: Source, on_unreadable: OnUnreadable) -> Self {
+        Self {
+            source,
+            counts: EntryCounts::default(),
+            report: Report::default(),
+            on_unreadable,
+            xattrs: BTreeMap::new(),
+            nodes: Vec::new(),
+            entries: Vec::new(),
+            directories: Vec::new(),
+            text: Vec::new(),
+            links: HashMap::new(),
+        }
+    }
+
+    /// What was found and left out, as far as the scan can tell.
+    pub fn counts(&self) -> EntryCounts {
+        self.counts
+    }
+
+    /// What the scan met that the user should know of.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Where the tree is.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn on_unreadable(&self) -> OnUnreadable {
+        self.on_unreadable
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    pub(crate) fn xattrs(&self) -> impl Iterator<Item = (NodeId, &XattrSet)> {
+        self.xattrs.iter().map(|(id, set)| (*id, set))
+    }
+
+    pub(crate) fn name(&self, entry: EntryId) -> &[u8] {
+        self.text(self.entries[entry.0 as usize].name)
+    }
+
+    pub(crate) fn node_of(&self, entry: EntryId) -> NodeId {
+        self.entries[entry.0 as usize].node
+    }
+
+    pub(crate) fn entry_count(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// The path of an entry, relative to the source.
+    pub(crate) fn entry_path(&self, entry: EntryId) -> Vec<u8> {
+        let mut path = self.directory_path(self.directory_of(entry));
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(self.name(entry));
+        path
+    }
+
+    /// The path of a node, by the first of its names. Takes time in proportion
+    /// to the number of entries.
+    pub(crate) fn node_path(&self, node: NodeId) -> Vec<u8> {
+        let entry = self.entries.iter().position(|entry| entry.node == node);
+        entry.map_or_else(Vec::new, |entry| self.entry_path(EntryId(entry as u32)))
+    }
+
+    /// All names of a node that has several; `None` for one.
+    pub(crate) fn links(&self, node: NodeId) -> Option<&[EntryId]> {
+        self.links.get(&node).map(Vec::as_slice)
+    }
+
+    pub(crate) fn directory_count(&self) -> u32 {
+        self.directories.len() as u32
+    }
+
+    pub(crate) fn directory(&self, id: DirectoryId) -> &Directory {
+        &self.directories[id.0 as usize]
+    }
+
+    /// The directory that an entry is in.
+    pub(crate) fn directory_of(&self, entry: EntryId) -> DirectoryId {
+        let after = self
+            .directories
+            .partition_point(|directory| directory.first <= entry.0);
+        DirectoryId(after as u32 - 1)
+    }
+
+    /// The path of a directory, relative to the source, without slashes at
+    /// either end.
+    pub(crate) fn directory_path(&self, id: DirectoryId) -> Vec<u8> {
+        let mut components = Vec::new();
+        let mut at = id;
+        while at.0 != 0 {
+            let directory = self.directory(at);
+            components.push(self.text(directory.name));
+            at = directory.parent;
+        }
+        components.reverse();
+        components.join(&b'/')
+    }
+
+    pub(crate) fn text(&self, id: TextId) -> &[u8] {
+        let at = id.0 as usize;
+        let length = usize::from(u16::from_le_bytes([self.text[at], self.text[at + 1]]));
+        &self.text[at + 2..at + 2 + length]
+    }
+
+    pub(super) fn add_text(&mut self, text: &[u8]) -> Result<TextId, ScanError> {
+        let id = u32::try_from(self.text.len()).map_err(|_| ScanError::TooLarge)?;
+        let length = u16::try_from(text.len()).map_err(|_| ScanError::TooLarge)?;
+        self.text.extend_from_slice(&length.to_le_bytes());
+        self.text.extend_from_slice(text);
+        Ok(TextId(id))
+    }
+
+    pub(super) fn add_node(&mut self, node: Node) -> Result<NodeId, ScanError> {
+        // Inode numbers start at 1, and one more is taken for the root's parent.
+        let id = u32::try_from(self.nodes.len())
+            .ok()
+            .filter(|&id| id < u32::MAX - 2)
+            .ok_or(ScanError::TooLarge)?;
+        self.nodes.push(node);
+        Ok(NodeId(id))
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.index()]
+    }
+
+    /// Adds an entry to the directory that was begun last.
+    pub(super) fn add_entry(&mut self, name: TextId, node: NodeId) -> Result<EntryId, ScanError> {
+        let id = u32::try_from(self.entries.len()).map_err(|_| ScanError::TooLarge)?;
+        self.entries.push(Entry { name, node });
+        if let Some(directory) = self.directories.last_mut() {
+            directory.count += 1;
+        }
+        Ok(EntryId(id))
+    }
+
+    pub(super) fn add_link(&mut self, node: NodeId, first: EntryId, entry: EntryId) {
+        self.links
+            .entry(node)
+            .or_insert_with(|| vec![first])
+            .push(entry);
+    }
+
+    /// Begins a directory; entries that are added next belong to it.
+    pub(super) fn begin_directory(
+        &mut self,
+        node: NodeId,
+        parent: DirectoryId,
+        name: TextId,
+    ) -> DirectoryId {
+        let id = DirectoryId(self.directories.len() as u32);
+        self.directories.push(Directory {
+            node,
+            parent,
+            name,
+            first: self.entries.len() as u32,
+            count: 0,
+        });
+        self.nodes[node.index()].kind = Kind::Directory;
+        id
+    }
+
+    /// Gives back what growing vectors left over.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.directories.shrink_to_fit();
+        self.text.shrink_to_fit();
+    }
+}
+
+impl Directory {
+    fn entries(&self) -> Range<u32> {
+        self.first..self.first + self.count
+    }
+
+    /// The directory's entries, sorted by name.
+    pub(crate) fn entry_ids(&self) -> impl ExactSizeIterator<Item = EntryId> + use<> {
+        self.entries().map(EntryId)
+    }
+}
+
+/// The kind of a node that is neither a directory nor a link, and whose stat
+/// is this.
+pub(super) fn plain_kind(stat: &Stat) -> Kind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::Regular {
+            size: stat.st_size as u64,
+            stamp: Stamp::of(stat),
+        },
+        FileType::BlockDevice => Kind::BlockDevice {
+            device: encode_device(stat.st_rdev),
+        },
+        FileType::CharacterDevice => Kind::CharDevice {
+            device: encode_device(stat.st_rdev),
+        },
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        _ => Kind::Omitted,
+    }
+}
+
+/// A device number in the kernel's 32-bit encoding (`new_encode_dev`): minor
+/// bits 0–7, major bits 8–19, the rest of minor above.
+fn encode_device(device: u64) -> u32 {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_clamped_not_wrapped() {
+        assert_eq!(clamp_time(-1), 0);
+        assert_eq!(clamp_time(0), 0);
+        assert_eq!(clamp_time(1_700_000_000), 1_700_000_000);
+        assert_eq!(clamp_time(1 << 32), u32::MAX);
+        assert_eq!(clamp_time(i64::MIN), 0);
+    }
+
+    #[test]
+    fn devices_are_encoded_as_the_kernel_does() {
+        assert_eq!(encode_device(rustix::fs::makedev(8, 1)), 0x801);
+        assert_eq!(
+            encode_device(rustix::fs::makedev(0xabc, 0xfedcb)),
+            0xfed_abccb
+        );
+    }
+
+    #[test]
+    fn nodes_are_small() {
+        assert!(size_of::<Node>() <= 40);
+        assert!(size_of::<Entry>() == 8);
+    }
+}

@@ -1,0 +1,110 @@
+//! The checksum of an archive that is made and read in parts.
+
+use std::{fs::File, io, num::NonZeroU64, os::unix::fs::FileExt};
+
+use sandbox_shared::ArchiveChecksum;
+use sha2::{Digest, Sha256};
+
+/// Bytes read at a time.
+const READ: usize = 1 << 20;
+
+/// Collects the digests of parts, in any order.
+pub struct PartDigests {
+    part_size_bytes: NonZeroU64,
+    digests: Vec<[u8; 32]>,
+}
+
+impl PartDigests {
+    /// For parts of this size, the last excepted.
+    pub fn new(part_size_bytes: NonZeroU64) -> Self {
+        Self {
+            part_size_bytes,
+            digests: Vec::new(),
+        }
+    }
+
+    /// Takes the content of one part, numbered from 1.
+    pub fn add(&mut self, number: u32, content: &[u8]) {
+        let index = number.saturating_sub(1) as usize;
+        if self.digests.len() <= index {
+            self.digests.resize(index + 1, [0; 32]);
+        }
+        self.digests[index] = Sha256::digest(content).into();
+    }
+
+    /// The checksum of all parts.
+    pub fn finish(&self) -> ArchiveChecksum {
+        let mut all = Sha256::new();
+        for digest in &self.digests {
+            all.update(digest);
+        }
+        ArchiveChecksum {
+            sha256: hex(&all.finalize()),
+            part_size_bytes: self.part_size_bytes,
+        }
+    }
+}
+
+/// The checksum of a file, in parts of `part_size_bytes`. Blocks.
+pub fn of_file(file: &File, part_size_bytes: NonZeroU64) -> io::Result<ArchiveChecksum> {
+    let mut digests = PartDigests::new(part_size_bytes);
+    let mut buffer = vec![0; READ];
+    let mut offset = 0;
+    loop {
+        let mut digest = Sha256::new();
+        let mut left = part_size_bytes.get();
+        while left > 0 {
+            let most = buffer.len().min(usize::try_from(left).unwrap_or(READ));
+            let read = file.read_at(&mut buffer[..most], offset)?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&buffer[..read]);
+            offset += read as u64;
+            left -= read as u64;
+        }
+        if left == part_size_bytes.get() {
+            return Ok(digests.finish());
+        }
+        digests.digests.push(digest.finalize().into());
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_checksum_of_its_parts_in_whatever_order_they_came() {
+        let content: Vec<u8> = (0..250).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        let size = NonZeroU64::new(100).unwrap();
+        let mut parts = PartDigests::new(size);
+        for number in [2, 3, 1] {
+            let part = content.chunks(100).nth(number - 1).unwrap();
+            parts.add(u32::try_from(number).unwrap(), part);
+        }
+        assert_eq!(of_file(&file, size).unwrap(), parts.finish());
+        file.write_all(b"more").unwrap();
+        assert_ne!(of_file(&file, size).unwrap(), parts.finish());
+    }
+
+    #[test]
+    fn the_digest_of_digests_is_what_sha256sum_computes() {
+        // printf abc | sha256sum | xxd -r -p | sha256sum
+        let mut parts = PartDigests::new(NonZeroU64::MIN);
+        parts.add(1, b"abc");
+        assert_eq!(
+            parts.finish().sha256,
+            "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The archive writer against Linux's squashfs driver, unsquashfs, squashfuse
+//! and backhand. These tests mount file systems and so need root.
+
+mod fidelity;
+mod harness;
+mod live;
+mod random;
+mod selection;
+mod shape;
