@@ -98,12 +98,10 @@ fn mksquashfs(scan: &Scan, compression: &Compression, output: &Path, said: &File
     if let Some(threads) = compression.threads {
         command.args(["-processors", &threads.to_string()]);
     }
-    // The top directory is not in the stream.
-    let about = &scan.about;
-    command.args(["-root-mode", &format!("{:o}", about.mode() & 0o7777)]);
-    command.args(["-root-uid", &about.uid().to_string()]);
-    command.args(["-root-gid", &about.gid().to_string()]);
-    command.args(["-root-time", &about.mtime().max(0).to_string()]);
+    // The top directory is not in the stream. Of its attributes, mksquashfs
+    // 4.5.1 takes only the mode from elsewhere.
+    let mode = scan.about.mode() & 0o7777;
+    command.args(["-root-mode", &format!("{mode:o}")]);
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     command.stderr(said.try_clone().map_or_else(|_| Stdio::null(), Stdio::from));
     command

@@ -51,9 +51,9 @@ pub(super) fn write(
             }
             linked.insert(identity, entry.path.clone());
         }
-        let attributes = attributes(&path).map_err(unreadable)?;
+        let records = attributes(&path).map_err(unreadable)?;
         builder.append_pax_extensions(
-            attributes
+            records
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_slice())),
         )?;
@@ -81,7 +81,12 @@ pub(super) fn write(
             appended?;
         } else if about.is_symlink() {
             let target = std::fs::read_link(&path).map_err(unreadable)?;
-            builder.append_link(&mut header, &entry.path, raw(&target))?;
+            // As it is: `append_link` would tidy it, as if it were a path.
+            match header.set_link_name_literal(target.as_os_str().as_bytes()) {
+                Ok(()) => builder.append_data(&mut header, &entry.path, io::empty())?,
+                // Too long for a header: goes before it in full.
+                Err(_) => builder.append_link(&mut header, &entry.path, target)?,
+            }
         } else {
             builder.append_data(&mut header, &entry.path, io::empty())?;
         }
@@ -91,11 +96,6 @@ pub(super) fn write(
     }
     builder.into_inner()?.flush()?;
     Ok(())
-}
-
-/// The target of a link is text, not a path to be tidied.
-fn raw(path: &Path) -> &Path {
-    path
 }
 
 fn header(about: &Metadata) -> Header {
