@@ -12,7 +12,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -76,6 +79,9 @@ pub enum MountError {
     /// No strategy works here, or not the one asked for.
     #[error("{0}")]
     NoStrategy(String),
+    /// The agent is about to end.
+    #[error("the agent is stopping")]
+    Closed,
     /// The directory is not a restored one.
     #[error("{0} is not a restored directory")]
     NotMounted(String),
@@ -100,6 +106,7 @@ impl From<MountError> for SandboxError {
             MountError::Refused(error) => return error,
             MountError::Transfer(TransferError::NotFound) => ErrorCode::BackupNotFound,
             MountError::NotMounted(_) => ErrorCode::InvalidBackupConfig,
+            MountError::Closed => ErrorCode::ContainerUnavailable,
             _ => ErrorCode::BackupRestoreFailed,
         };
         Self::new(code, message)
@@ -134,6 +141,8 @@ pub struct Mounts {
     state: StateDir,
     store: Store,
     capabilities: Arc<OnceCell<Capabilities>>,
+    /// Set when no restore may take place any more.
+    closed: Arc<AtomicBool>,
 }
 
 /// A slot that is removed unless its restore succeeds.
@@ -158,6 +167,7 @@ impl Mounts {
             state,
             store,
             capabilities: Arc::default(),
+            closed: Arc::default(),
         }
     }
 
@@ -284,6 +294,9 @@ impl Mounts {
     /// Attaches `slot`, in place of what was restored there before.
     fn replace(&self, slot: &mut Slot) -> Result<(), MountError> {
         let _lock = self.state.lock()?;
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(MountError::Closed);
+        }
         let target = slot.record.target.clone();
         let mut older = Slot::all(&self.state)?;
         // What was restored to a directory further down would be hidden, and
@@ -344,8 +357,9 @@ impl Mounts {
         Ok(UnmountResult { success: true, dir })
     }
 
-    /// Takes all restored directories away.
-    pub async fn unmount_all(&self) -> Result<(), MountError> {
+    /// Takes all restored directories away, and refuses to restore any more.
+    pub async fn close(&self) -> Result<(), MountError> {
+        self.closed.store(true, Ordering::Relaxed);
         let mounts = self.clone();
         blocking(move || {
             let _lock = mounts.state.lock()?;

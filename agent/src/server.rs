@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -52,6 +53,8 @@ use crate::{
 const MAX_JSON: usize = 64 << 20;
 /// Bytes of a file that are read at a time.
 const FILE_CHUNK: usize = 256 << 10;
+/// How long requests may go on after the agent has been told to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Events that wait for a slow reader.
 const EVENTS: usize = 16;
 
@@ -130,7 +133,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
         async move { mounts.strategies().await }
     });
     println!("sandbox-agent: listening on {address}");
-    let mut stopped = stopping;
+    let (mut stopped, watching) = (stopping.clone(), stopping);
     let serving = axum::serve(listener, router(agent)).with_graceful_shutdown(async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     });
@@ -141,10 +144,18 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
         }
         stop.send_replace(true);
     });
-    let served = serving
-        .await
-        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()));
-    mounts.unmount_all().await?;
+    let mut stopped = watching;
+    let served = tokio::select! {
+        served = serving => {
+            served.map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
+        }
+        // A connection that stays open must not keep the mounts.
+        () = async {
+            let _ = stopped.wait_for(|stop| *stop).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+        } => Ok(()),
+    };
+    mounts.close().await?;
     served
 }
 

@@ -96,7 +96,7 @@ impl Slot {
         for entry in std::fs::read_dir(state.mounts())? {
             let dir = entry?.path();
             let Ok(lock) = File::open(&dir) else { continue };
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
                 continue;
             }
             match std::fs::read(dir.join(FILE)) {

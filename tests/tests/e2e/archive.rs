@@ -68,11 +68,13 @@ async fn metadata_describes_it(stage: Arc<Stage>) {
     assert_eq!(metadata.name.as_deref(), Some("six entries"));
     assert_eq!(metadata.ttl.seconds(), 90.5);
     assert_eq!(metadata.size_bytes, archive.len() as u64);
-    let sha256: String = Sha256::digest(&archive)
+    let checksum = metadata.checksum.unwrap();
+    assert!(archive.len() as u64 <= checksum.part_size_bytes.get());
+    let sha256: String = Sha256::digest(Sha256::digest(&archive))
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    assert_eq!(metadata.sha256, Some(sha256));
+    assert_eq!(checksum.sha256, sha256);
     let counts = metadata.counts.unwrap();
     assert_eq!(
         (

@@ -1,0 +1,204 @@
+use std::os::unix::fs::symlink;
+
+use sandbox_shared::{
+    EntryCounts, ErrorCode,
+    protocol::{CreateEvent, paths},
+};
+
+use crate::{
+    harness::{Agent, Playground, create_request, error},
+    store::{Fault, Store},
+};
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    std::iter::repeat_with(|| fastrand::u8(..))
+        .take(length)
+        .collect()
+}
+
+fn failed(event: CreateEvent) -> sandbox_shared::SandboxError {
+    match event {
+        CreateEvent::Failed(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn parts_are_equal_numbered_and_complete() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    std::fs::write(playground.path("tree/big"), noise(20 << 20)).unwrap();
+    let archive = agent.backup(&dir, &store).await;
+
+    let numbers: Vec<_> = archive.parts.iter().map(|part| part.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    assert_eq!(archive.parts[2].etag, "etag-3");
+    let sizes = store.part_sizes();
+    assert_eq!(&sizes[..2], [8 << 20, 8 << 20]);
+    assert_eq!(sizes.iter().sum::<usize>() as u64, archive.size_bytes);
+    let mut lengths: Vec<_> = store.content_lengths().into_iter().flatten().collect();
+    let mut expected: Vec<_> = sizes.iter().map(ToString::to_string).collect();
+    lengths.sort();
+    expected.sort();
+    assert_eq!(lengths, expected);
+    let counts = EntryCounts {
+        files: 3,
+        directories: 2,
+        bytes: 11 + (20 << 20),
+        ..EntryCounts::default()
+    };
+    assert_eq!(archive.counts, counts);
+    playground.leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_for_a_while_is_asked_again() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    store.fail([
+        Fault::Status(503),
+        Fault::Status(500),
+        Fault::CutOff,
+        Fault::Status(429),
+    ]);
+    agent.backup(&dir, &store).await;
+    assert_eq!(store.requests(), 5);
+}
+
+#[tokio::test]
+async fn a_refused_url_is_asked_for_again_once() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    store.fail([Fault::Status(403)]);
+    agent.backup(&dir, &store).await;
+    assert_eq!(store.requests(), 2);
+
+    store.fail([Fault::Status(403), Fault::Status(403)]);
+    let events = agent.start_backup(&create_request(&dir)).await;
+    let error = failed(agent.finish_backup(events, &store).await);
+    assert_eq!(error.code, ErrorCode::BackupCreateFailed);
+    assert!(error.message.contains("403"), "{error}");
+    playground.leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_for_good_fails_the_backup_without_showing_the_url() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    store.fail([Fault::Status(400)]);
+    let events = agent.start_backup(&create_request(&dir)).await;
+    let error = failed(agent.finish_backup(events, &store).await);
+    assert_eq!(error.code, ErrorCode::BackupCreateFailed);
+    assert!(error.message.contains("400"), "{error}");
+    assert!(error.message.contains("SlowDown"), "{error}");
+    assert!(!error.message.contains("http://"), "{error}");
+    assert!(!error.message.contains("secret"), "{error}");
+    assert_eq!(store.requests(), 1);
+    playground.leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn cancelling_in_the_middle_of_an_upload_leaves_nothing() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    std::fs::write(playground.path("tree/big"), noise(40 << 20)).unwrap();
+    store.fail([Fault::Hang; 8]);
+    let mut events = agent.start_backup(&create_request(&dir)).await;
+    loop {
+        if let Some(CreateEvent::PartsNeeded { first, count }) = events.next().await {
+            agent.give_parts(&store, first, count).await;
+            break;
+        }
+    }
+    store.has_been_asked(1).await;
+    // The archive is never on disk.
+    assert!(playground.footprint().is_empty());
+    drop(events);
+    playground.leaves_nothing().await;
+    // And nobody waits for its URLs any more.
+    let path = paths::BACKUP_PARTS.replace("{id}", crate::harness::id().as_str());
+    let response = agent.post(&path, &serde_json::json!({ "urls": [] })).await;
+    assert_eq!(error(response).await.code, ErrorCode::InvalidRequest);
+}
+
+#[tokio::test]
+async fn what_patterns_name_is_left_out_and_counted() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    for (file, content) in [
+        ("node_modules/deep/x", ""),
+        ("sub/node_modules/y", ""),
+        ("keep.log", ""),
+        ("drop.log", ""),
+        ("sub/.gitignore", "*.tmp\n!important.tmp\n"),
+        ("sub/a.tmp", ""),
+        ("sub/important.tmp", ""),
+        ("a.tmp", ""),
+    ] {
+        let path = playground.path("tree").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let mut request = create_request(&dir);
+    request.excludes = vec!["node_modules/".into(), "*.log".into(), "!keep.log".into()];
+    request.gitignore = true;
+    let events = agent.start_backup(&request).await;
+    let CreateEvent::Uploaded(archive) = agent.finish_backup(events, &store).await else {
+        panic!("not uploaded");
+    };
+    assert_eq!(archive.counts.excluded, 4);
+    assert_eq!(archive.counts.directories, 2);
+    assert_eq!(archive.counts.files, 6);
+}
+
+#[tokio::test]
+async fn an_empty_directory_and_one_with_everything_left_out() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    std::fs::create_dir(playground.path("empty")).unwrap();
+    let archive = agent.backup(&playground.text("empty"), &store).await;
+    let mut counts = EntryCounts {
+        directories: 1,
+        ..EntryCounts::default()
+    };
+    assert_eq!(archive.counts, counts);
+
+    let mut request = create_request(&playground.small_tree("tree"));
+    request.excludes = vec!["*".into()];
+    let events = agent.start_backup(&request).await;
+    counts.excluded = 2;
+    match agent.finish_backup(events, &store).await {
+        CreateEvent::Uploaded(archive) => assert_eq!(archive.counts, counts),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn directories_that_must_not_be_backed_up_are_refused() {
+    let playground = Playground::new();
+    let agent = Agent::start(&playground);
+    symlink("/etc", playground.path("way out")).unwrap();
+    std::fs::write(playground.path("file"), "").unwrap();
+    for dir in [
+        "/etc".to_owned(),
+        "/tmp/../etc".to_owned(),
+        playground.text("way out"),
+        playground.text("missing"),
+        playground.text("file"),
+    ] {
+        let response = agent.post(paths::BACKUPS, &create_request(&dir)).await;
+        let error = error(response).await;
+        assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{dir}");
+    }
+    let mut request = create_request(&playground.small_tree("tree"));
+    request.excludes = vec!["fine".into(), "a\nb".into()];
+    let refused = error(agent.post(paths::BACKUPS, &request).await).await;
+    assert!(refused.message.contains("excludes[1]"), "{refused}");
+}

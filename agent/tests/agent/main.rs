@@ -1,0 +1,18 @@
+//! The agent as its callers meet it: the real program, over HTTP and from the
+//! command line, with real mounts, against an object store that can fail.
+//!
+//! Needs root, `/dev/fuse` and loop devices; without them the tests that mount
+//! fail and say so.
+#![forbid(unsafe_code)]
+// Helpers are tests too, but clippy only knows the functions with the attribute.
+#![allow(clippy::unwrap_used)]
+
+mod backups;
+mod commands;
+mod files;
+mod harness;
+mod restores;
+mod routes;
+mod shell;
+mod store;
+mod tree;

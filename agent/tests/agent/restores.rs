@@ -1,0 +1,427 @@
+use std::{os::unix::fs::symlink, path::Path, process::Command};
+
+use rustix::process::Signal;
+use sandbox_shared::{
+    ErrorCode, SandboxError, Strategy,
+    protocol::{MountState, RestoreEvent, paths},
+};
+use serde_json::json;
+
+use crate::{
+    harness::{Agent, Events, Playground, error, eventually, require_mounts, restore_request},
+    store::{Fault, Store},
+    tree,
+};
+
+fn failed(event: RestoreEvent) -> SandboxError {
+    match event {
+        RestoreEvent::Failed(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn every_strategy_works_here_and_is_probed_best_first() {
+    require_mounts();
+    let playground = Playground::new();
+    let agent = Agent::start(&playground);
+    assert_eq!(agent.status().await.strategies, Strategy::ALL);
+    playground.leaves_nothing().await;
+}
+
+/// All that is promised of a restored directory.
+async fn life_of_a_restore(strategy: Strategy) {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    tree::make_difficult(&playground.path("source"));
+    let original = tree::read(&playground.path("source"));
+    let archive = agent.backup(&playground.text("source"), &store).await;
+    let (dir, path) = (
+        playground.text("made/target"),
+        playground.path("made/target"),
+    );
+    let request = restore_request(&dir, &store, &archive, Some(strategy));
+
+    assert_eq!(agent.restored(&request).await, strategy);
+    tree::assert_same(&original, &tree::read(&path));
+    let mounts = agent.status().await.mounts;
+    assert_eq!(mounts.len(), 1);
+    assert_eq!(
+        (mounts[0].dir.as_str(), mounts[0].state),
+        (dir.as_str(), MountState::Active)
+    );
+
+    // Everything can be changed, and none of it reaches the archive.
+    std::fs::write(path.join("zeros"), "changed").unwrap();
+    std::fs::write(path.join("added"), "new").unwrap();
+    std::fs::remove_file(path.join("noise")).unwrap();
+    std::fs::remove_dir_all(path.join("with space")).unwrap();
+    if strategy != Strategy::Fuse {
+        std::fs::rename(path.join("empty"), path.join("renamed")).unwrap();
+        std::fs::rename(
+            path.join("deep component of a path"),
+            path.join("sticky dir/deep"),
+        )
+        .unwrap();
+    }
+    assert_eq!(text(path.join("zeros")), "changed");
+    assert!(!path.join("noise").exists());
+
+    // Restoring again discards it.
+    agent.restored(&request).await;
+    tree::assert_same(&original, &tree::read(&path));
+    assert_eq!(agent.status().await.mounts.len(), 1);
+    let leftovers = std::fs::read_dir(playground.path("made")).unwrap().count();
+    let expected = if strategy == Strategy::Extract { 2 } else { 1 };
+    assert_eq!(leftovers, expected);
+
+    agent.unmount(&dir).await;
+    assert!(
+        !playground.path("made").exists(),
+        "what the restore made is gone"
+    );
+    assert_eq!(playground.footprint(), [].into(), "at once");
+    assert!(agent.status().await.mounts.is_empty());
+}
+
+#[tokio::test]
+async fn life_of_a_kernel_restore() {
+    life_of_a_restore(Strategy::Kernel).await;
+}
+
+#[tokio::test]
+async fn life_of_an_overlay_restore() {
+    life_of_a_restore(Strategy::Overlay).await;
+}
+
+#[tokio::test]
+async fn life_of_a_fuse_restore() {
+    life_of_a_restore(Strategy::Fuse).await;
+}
+
+#[tokio::test]
+async fn life_of_an_extract_restore() {
+    life_of_a_restore(Strategy::Extract).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_empty_comes_back() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in Strategy::ALL {
+        let dir = playground.path("target");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("mine"), "precious").unwrap();
+        let before = tree::read(&dir);
+        let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        assert!(!dir.join("mine").exists(), "{strategy}");
+        assert_eq!(text(dir.join("sub/b")), "second");
+        agent.unmount(dir.to_str().unwrap()).await;
+        tree::assert_same(&before, &tree::read(&dir));
+        assert_eq!(playground.footprint(), [].into(), "{strategy}");
+    }
+}
+
+#[tokio::test]
+async fn one_strategy_can_replace_another() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let dir = playground.path("target");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("mine"), "precious").unwrap();
+    for strategy in [
+        Strategy::Extract,
+        Strategy::Kernel,
+        Strategy::Extract,
+        Strategy::Fuse,
+        Strategy::Overlay,
+        Strategy::Extract,
+    ] {
+        let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        assert_eq!(text(dir.join("a")), "first", "{strategy}");
+        std::fs::write(dir.join("a"), "written").unwrap();
+        assert_eq!(agent.status().await.mounts[0].strategy, strategy);
+    }
+    agent.unmount(dir.to_str().unwrap()).await;
+    assert_eq!(text(dir.join("mine")), "precious");
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn a_restore_that_fails_changes_nothing() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let dir = playground.text("target");
+    let request = restore_request(&dir, &store, &archive, None);
+    agent.restored(&request).await;
+    std::fs::write(playground.path("target/a"), "my work").unwrap();
+    let footprint = playground.footprint();
+
+    let good = store.archive();
+    let mut wrong_sum = request.clone();
+    wrong_sum.source.checksum.as_mut().unwrap().sha256 = "0".repeat(64);
+    let mut no_archive = request.clone();
+    no_archive.source.checksum = None;
+    let no_room = {
+        let mut request = request.clone();
+        request.source.size_bytes = 1 << 60;
+        request
+    };
+    store.fail([Fault::Corrupt]);
+    let corrupt = failed(agent.restore(&request).await);
+    let damaged = failed(agent.restore(&wrong_sum).await);
+    let no_room = failed(agent.restore(&no_room).await);
+    store.set_archive(vec![7; good.len()]);
+    let no_archive = failed(agent.restore(&no_archive).await);
+    store.fail([Fault::Status(404)]);
+    let missing = failed(agent.restore(&request).await);
+    store.fail([Fault::Status(403)]);
+    let refused = failed(agent.restore(&request).await);
+
+    assert_eq!(missing.code, ErrorCode::BackupNotFound);
+    for (error, words) in [
+        (corrupt, "damaged"),
+        (damaged, "damaged"),
+        (no_room, "free"),
+        (no_archive, "SquashFS"),
+        (refused, "403"),
+    ] {
+        assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
+        assert!(error.message.contains(words), "{error}");
+        assert!(!error.message.contains("secret"), "{error}");
+    }
+    assert_eq!(text(playground.path("target/a")), "my work");
+    assert_eq!(playground.footprint(), footprint);
+}
+
+#[tokio::test]
+async fn a_download_survives_a_store_that_fails_for_a_while() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("source");
+    let big: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
+        .take(20 << 20)
+        .collect();
+    std::fs::write(playground.path("source/big"), &big).unwrap();
+    let archive = agent.backup(&dir, &store).await;
+    store.fail([
+        Fault::Status(503),
+        Fault::CutOff,
+        Fault::CutOff,
+        Fault::Status(500),
+    ]);
+    let request = restore_request(&playground.text("target"), &store, &archive, None);
+    agent.restored(&request).await;
+    assert!(std::fs::read(playground.path("target/big")).unwrap() == big);
+}
+
+#[tokio::test]
+async fn cancelling_a_download_leaves_nothing() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let before = store.requests();
+    store.fail([Fault::Hang]);
+    let request = restore_request(&playground.text("target"), &store, &archive, None);
+    let events = Events::of(agent.post(paths::RESTORES, &request).await);
+    store.has_been_asked(before + 1).await;
+    assert!(!playground.footprint().is_empty());
+    drop(events);
+    playground.leaves_nothing().await;
+    assert!(!playground.path("target").exists());
+}
+
+#[tokio::test]
+async fn a_busy_directory_can_be_taken_away() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in Strategy::ALL {
+        let dir = playground.text("target");
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        let mut user = Command::new("sleep")
+            .arg("1000")
+            .current_dir(&dir)
+            .spawn()
+            .unwrap();
+        agent.unmount(&dir).await;
+        assert!(!playground.path("target").exists(), "{strategy}");
+        user.kill().unwrap();
+        user.wait().unwrap();
+        playground.leaves_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn restores_within_restores_go_with_the_outer_one() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let (outer, inner) = (
+        playground.text("target"),
+        playground.text("target/sub/inner"),
+    );
+    agent
+        .restored(&restore_request(&outer, &store, &archive, None))
+        .await;
+    agent
+        .restored(&restore_request(&inner, &store, &archive, None))
+        .await;
+    assert_eq!(agent.status().await.mounts.len(), 2);
+    agent
+        .restored(&restore_request(&outer, &store, &archive, None))
+        .await;
+    assert_eq!(agent.status().await.mounts.len(), 1);
+    assert!(!playground.path("target/sub/inner").exists());
+    agent
+        .restored(&restore_request(&inner, &store, &archive, None))
+        .await;
+    agent.unmount(&outer).await;
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn a_dead_daemon_is_seen_and_the_next_agent_removes_it() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in [Strategy::Overlay, Strategy::Fuse] {
+        let dir = playground.text(strategy.as_str());
+        agent
+            .restored(&restore_request(&dir, &store, &archive, Some(strategy)))
+            .await;
+    }
+    for line in playground.footprint() {
+        if let Some(process) = line.strip_prefix("process /proc/") {
+            let (pid, _) = process.split_once(':').unwrap();
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        }
+    }
+    eventually("the daemons are dead", || {
+        !playground
+            .footprint()
+            .iter()
+            .any(|line| line.starts_with("process"))
+    })
+    .await;
+    let mounts = agent.status().await.mounts;
+    assert_eq!(mounts.len(), 2);
+    assert!(
+        mounts.iter().all(|mount| mount.state == MountState::Lost),
+        "{mounts:?}"
+    );
+
+    // Restoring again mends it.
+    let dir = playground.text("overlay");
+    agent
+        .restored(&restore_request(&dir, &store, &archive, None))
+        .await;
+    assert_eq!(text(playground.path("overlay/a")), "first");
+
+    agent.signal(Signal::KILL);
+    drop(agent);
+    let agent = Agent::start(&playground);
+    let mounts = agent.status().await.mounts;
+    assert_eq!(
+        mounts.len(),
+        1,
+        "the lost one is gone, the living one is kept"
+    );
+    agent.unmount(&dir).await;
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn after_being_killed_a_new_agent_keeps_what_lives_and_removes_the_rest() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let (kept, half) = (playground.text("kept"), playground.text("half"));
+    agent
+        .restored(&restore_request(&kept, &store, &archive, None))
+        .await;
+    std::fs::write(playground.path("kept/work"), "unsaved").unwrap();
+    let footprint = playground.footprint();
+
+    let before = store.requests();
+    store.fail([Fault::Hang]);
+    let request = restore_request(&half, &store, &archive, None);
+    let _events = Events::of(agent.post(paths::RESTORES, &request).await);
+    store.has_been_asked(before + 1).await;
+    agent.signal(Signal::KILL);
+    drop(agent);
+    assert_ne!(playground.footprint(), footprint);
+
+    let agent = Agent::start(&playground);
+    agent.status().await;
+    assert_eq!(playground.footprint(), footprint);
+    assert_eq!(text(playground.path("kept/work")), "unsaved");
+    agent.unmount(&kept).await;
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn terminating_takes_everything_away() {
+    require_mounts();
+    let playground = Playground::new();
+    let (mut agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in Strategy::ALL {
+        let dir = playground.text(strategy.as_str());
+        agent
+            .restored(&restore_request(&dir, &store, &archive, Some(strategy)))
+            .await;
+    }
+    // A command that runs does not hold it up.
+    let command = json!({ "command": "sleep 1000" });
+    let _events = Events::of(agent.post(paths::EXEC, &command).await);
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.exit_code().await, Some(0));
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn targets_that_must_not_be_restored_to_are_refused() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    symlink("/opt", playground.path("way out")).unwrap();
+    let etc = agent
+        .post(
+            paths::RESTORES,
+            &restore_request("/etc", &store, &archive, None),
+        )
+        .await;
+    assert_eq!(error(etc).await.code, ErrorCode::InvalidBackupConfig);
+    for dir in ["way out", "way out/deeper", "source/a"] {
+        let request = restore_request(&playground.text(dir), &store, &archive, None);
+        let error = failed(agent.restore(&request).await);
+        assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{dir}");
+    }
+    let response = agent
+        .post(paths::UNMOUNT, &json!({ "dir": playground.text("source") }))
+        .await;
+    assert_eq!(error(response).await.code, ErrorCode::InvalidBackupConfig);
+}

@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::process::{Command, Output};
+
+use crate::{
+    harness::{PROGRAM, Playground, require_mounts},
+    tree,
+};
+
+fn run(playground: &Playground, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .args(arguments)
+        .env("SANDBOX_AGENT_STATE_DIR", playground.state_dir())
+        .current_dir(playground.path(""))
+        .output()
+        .unwrap()
+}
+
+fn succeed(playground: &Playground, arguments: &[&str]) -> String {
+    let output = run(playground, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fail(playground: &Playground, code: i32, arguments: &[&str]) -> String {
+    let output = run(playground, arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn there_and_back() {
+    require_mounts();
+    let playground = Playground::new();
+    tree::make_difficult(&playground.path("source"));
+    let original = tree::read(&playground.path("source"));
+    for format in ["zstd", "lz4", "gzip"] {
+        let said = succeed(
+            &playground,
+            &[
+                "create",
+                "source",
+                "--output",
+                "x.sqsh",
+                "--format",
+                format,
+                "--threads",
+                "2",
+            ],
+        );
+        assert!(said.contains("; 0 left out"), "{said}");
+        let json = succeed(&playground, &["inspect", "x.sqsh", "--json"]);
+        let facts: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(facts["compression"], format);
+        let of_kind = |bits: u32| {
+            let entries = original.values();
+            entries.filter(|entry| entry.kind() == bits).count()
+        };
+        assert_eq!(facts["files"], of_kind(0o10));
+        assert_eq!(facts["directories"], of_kind(0o4));
+        assert_eq!(facts["symlinks"], of_kind(0o12));
+        assert_eq!(facts["special"], of_kind(0o1));
+        succeed(&playground, &["verify", "x.sqsh"]);
+
+        let said = succeed(&playground, &["restore", "x.sqsh", "target"]);
+        assert!(said.contains("target ("), "{said}");
+        tree::assert_same(&original, &tree::read(&playground.path("target")));
+        succeed(&playground, &["unmount", "target"]);
+        assert!(!playground.path("target").exists());
+        assert_eq!(playground.footprint(), [].into());
+    }
+}
+
+#[test]
+fn a_restored_directory_does_not_depend_on_the_file() {
+    require_mounts();
+    let playground = Playground::new();
+    playground.small_tree("source");
+    succeed(&playground, &["create", "source", "-o", "x.sqsh"]);
+    succeed(
+        &playground,
+        &["restore", "x.sqsh", "target", "--strategy", "overlay"],
+    );
+    std::fs::write(playground.path("x.sqsh"), "truncated").unwrap();
+    let text = std::fs::read_to_string(playground.path("target/sub/b")).unwrap();
+    assert_eq!(text, "second");
+    succeed(&playground, &["unmount", "target"]);
+    assert_eq!(playground.footprint(), [].into());
+}
+
+#[test]
+fn patterns_leave_things_out() {
+    let playground = Playground::new();
+    playground.small_tree("source");
+    let said = succeed(
+        &playground,
+        &[
+            "create",
+            "source",
+            "-o",
+            "x.sqsh",
+            "--exclude",
+            "/a",
+            "--exclude",
+            "b",
+        ],
+    );
+    assert!(said.starts_with("0 files, 2 directories"), "{said}");
+    assert!(said.ends_with("2 left out\n"), "{said}");
+}
+
+#[test]
+fn a_damaged_archive_is_noticed() {
+    let playground = Playground::new();
+    playground.small_tree("source");
+    let lines: String = (0..200_000).map(|n| format!("line {n}\n")).collect();
+    std::fs::write(playground.path("source/lines"), lines).unwrap();
+    succeed(&playground, &["create", "source", "-o", "x.sqsh"]);
+    let sum = succeed(&playground, &["verify", "x.sqsh"]);
+    succeed(&playground, &["verify", "x.sqsh", "--sha256", sum.trim()]);
+    let said = fail(
+        &playground,
+        1,
+        &["verify", "x.sqsh", "--sha256", &"0".repeat(64)],
+    );
+    assert!(said.contains(sum.trim()), "{said}");
+
+    let mut bytes = std::fs::read(playground.path("x.sqsh")).unwrap();
+    let whole = bytes.len();
+    bytes[20_000..24_000].fill(0x55);
+    std::fs::write(playground.path("x.sqsh"), &bytes).unwrap();
+    fail(&playground, 1, &["verify", "x.sqsh"]);
+    std::fs::write(playground.path("x.sqsh"), &bytes[..whole / 2]).unwrap();
+    let said = fail(&playground, 1, &["inspect", "x.sqsh"]);
+    assert!(said.contains("its end is missing"), "{said}");
+}
+
+#[test]
+fn wrong_usage_is_2_and_failure_is_1() {
+    let playground = Playground::new();
+    fail(&playground, 2, &[]);
+    fail(&playground, 2, &["create", "source"]);
+    fail(
+        &playground,
+        2,
+        &["restore", "x", "y", "--strategy", "magic"],
+    );
+    let said = fail(&playground, 1, &["create", "missing", "-o", "x.sqsh"]);
+    assert!(said.contains("missing"), "{said}");
+    let said = fail(&playground, 1, &["unmount", "missing"]);
+    assert!(said.contains("not a restored directory"), "{said}");
+    assert!(!playground.path("x.sqsh").exists());
+}

@@ -1,0 +1,209 @@
+//! An object store that answers presigned URLs, and fails as it is told.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, Request, State},
+    http::{Response, StatusCode, header},
+    routing::{get, put},
+};
+use sandbox_shared::protocol::Part;
+use tokio::sync::watch;
+
+/// What a request meets instead of being served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    Status(u16),
+    /// The answer begins, and then the connection goes away.
+    CutOff,
+    /// Bytes of the archive that are not those stored.
+    Corrupt,
+    /// Never answered.
+    Hang,
+}
+
+#[derive(Default)]
+struct Contents {
+    parts: BTreeMap<u32, Bytes>,
+    archive: Bytes,
+    faults: VecDeque<Fault>,
+    lengths: Vec<Option<String>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    origin: String,
+    contents: Arc<Mutex<Contents>>,
+    requests: watch::Sender<usize>,
+}
+
+impl Store {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store = Self {
+            origin: format!("http://{}", listener.local_addr().unwrap()),
+            contents: Arc::default(),
+            requests: watch::Sender::new(0),
+        };
+        let app = Router::new()
+            .route("/parts/{number}", put(put_part))
+            .route("/archive", get(get_archive))
+            .with_state(store.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        store
+    }
+
+    pub(crate) fn part_url(&self, number: u32) -> String {
+        format!("{}/parts/{number}?X-Amz-Signature=secret", self.origin)
+    }
+
+    pub(crate) fn archive_url(&self) -> String {
+        format!("{}/archive?X-Amz-Signature=secret", self.origin)
+    }
+
+    /// The next requests meet these, one each.
+    pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.contents.lock().unwrap().faults.extend(faults);
+    }
+
+    /// Puts the parts together.
+    pub(crate) fn complete(&self, parts: &[Part]) {
+        let mut contents = self.contents.lock().unwrap();
+        let whole: Vec<u8> = parts
+            .iter()
+            .flat_map(|part| contents.parts[&part.number].to_vec())
+            .collect();
+        contents.archive = whole.into();
+    }
+
+    pub(crate) fn set_archive(&self, bytes: Vec<u8>) {
+        self.contents.lock().unwrap().archive = bytes.into();
+    }
+
+    pub(crate) fn archive(&self) -> Bytes {
+        self.contents.lock().unwrap().archive.clone()
+    }
+
+    /// Sizes of the parts that have come, and what `Content-Length` said.
+    pub(crate) fn part_sizes(&self) -> Vec<usize> {
+        let contents = self.contents.lock().unwrap();
+        contents.parts.values().map(Bytes::len).collect()
+    }
+
+    pub(crate) fn content_lengths(&self) -> Vec<Option<String>> {
+        self.contents.lock().unwrap().lengths.clone()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        *self.requests.borrow()
+    }
+
+    /// Waits until that many requests have come.
+    pub(crate) async fn has_been_asked(&self, times: usize) {
+        self.requests
+            .subscribe()
+            .wait_for(|count| *count >= times)
+            .await
+            .unwrap();
+    }
+
+    fn next_fault(&self) -> Option<Fault> {
+        let fault = self.contents.lock().unwrap().faults.pop_front();
+        self.requests.send_modify(|count| *count += 1);
+        fault
+    }
+}
+
+fn plain(status: u16, body: impl Into<Body>) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .body(body.into())
+        .unwrap()
+}
+
+fn refused(status: u16) -> Response<Body> {
+    let mut response = plain(status, "<Error><Code>SlowDown</Code></Error>");
+    if status == 429 {
+        response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+fn cut_off(length: usize) -> Response<Body> {
+    let pieces = futures_util::stream::iter([
+        Ok(Bytes::from(vec![0; length / 2])),
+        Err(std::io::Error::other("cut off")),
+    ]);
+    let mut response = plain(200, Body::from_stream(pieces));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    response
+}
+
+async fn put_part(
+    State(store): State<Store>,
+    Path(number): Path<u32>,
+    request: Request,
+) -> Response<Body> {
+    let length = request.headers().get(header::CONTENT_LENGTH).cloned();
+    match store.next_fault() {
+        Some(Fault::Status(status)) => return refused(status),
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(_) => return cut_off(100),
+        None => {}
+    }
+    let Ok(bytes) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
+        return plain(400, "");
+    };
+    let mut contents = store.contents.lock().unwrap();
+    let length = length.map(|length| length.to_str().unwrap().to_owned());
+    contents.lengths.push(length);
+    contents.parts.insert(number, bytes);
+    let mut response = plain(200, "");
+    let etag = format!("\"etag-{number}\"").parse().unwrap();
+    response.headers_mut().insert(header::ETAG, etag);
+    response
+}
+
+async fn get_archive(State(store): State<Store>, request: Request) -> Response<Body> {
+    let fault = store.next_fault();
+    let archive = store.archive();
+    let range = request.headers()[header::RANGE].to_str().unwrap();
+    let (first, last) = range
+        .strip_prefix("bytes=")
+        .unwrap()
+        .split_once('-')
+        .unwrap();
+    let first: usize = first.parse().unwrap();
+    let end = archive.len().min(last.parse::<usize>().unwrap() + 1);
+    let mut bytes = archive.slice(first..end);
+    let mut response = match fault {
+        Some(Fault::Status(status)) => return refused(status),
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::CutOff) => {
+            let half = bytes.slice(..bytes.len() / 2);
+            let pieces =
+                futures_util::stream::iter([Ok(half), Err(std::io::Error::other("cut off"))]);
+            plain(206, Body::from_stream(pieces))
+        }
+        Some(Fault::Corrupt) => {
+            let mut changed = bytes.to_vec();
+            changed[0] ^= 1;
+            bytes = changed.into();
+            plain(206, bytes.clone())
+        }
+        None => plain(206, bytes.clone()),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    let range = format!("bytes {first}-{}/{}", end - 1, archive.len());
+    headers.insert(header::CONTENT_RANGE, range.parse().unwrap());
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    response
+}
