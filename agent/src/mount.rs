@@ -227,25 +227,32 @@ impl Mounts {
             .into());
         }
         let capability = self.choose(request.strategy).await?;
-        let slot = Slot::create(&self.state, |dir| Record {
-            copy: (capability.strategy == Strategy::Extract).then(|| Copy {
-                path: beside(&target, dir),
-                identity: None,
-            }),
-            id: request.id,
-            dir: request.dir,
-            strategy: capability.strategy,
-            scratch: capability.scratch(dir),
-            device: None,
-            made: Vec::new(),
-            complete: false,
-            target,
-        })?;
-        let building = Building {
-            slot,
-            succeeded: false,
-        };
-        self.fetch(request.source, building.slot.archive(), downloaded)
+        let state = self.state.clone();
+        let Restore {
+            id, dir, source, ..
+        } = request;
+        let building = blocking(move || {
+            let slot = Slot::create(&state, |slot| Record {
+                copy: (capability.strategy == Strategy::Extract).then(|| Copy {
+                    path: beside(&target, slot),
+                    identity: None,
+                }),
+                id,
+                dir,
+                strategy: capability.strategy,
+                scratch: capability.scratch(slot),
+                device: None,
+                made: Vec::new(),
+                complete: false,
+                target,
+            })?;
+            Ok(Building {
+                slot,
+                succeeded: false,
+            })
+        })
+        .await?;
+        self.fetch(source, building.slot.archive(), downloaded)
             .await?;
         // Not interrupted from here on: it is short, and ends in a known state.
         let mounts = self.clone();
@@ -375,6 +382,7 @@ impl Mounts {
         blocking(move || {
             let _lock = mounts.state.lock()?;
             mounts.state.remove_leftovers()?;
+            Slot::remove_unrecorded(&mounts.state)?;
             discard_all(Slot::all(&mounts.state)?, |slot| {
                 !(slot.record.complete && slot.is_attached().unwrap_or(false) && slot.is_alive())
             })
@@ -428,15 +436,16 @@ fn beside(target: &Path, slot: &Path) -> PathBuf {
 
 /// Makes the target where it is missing, having written down what is made.
 fn make_target(slot: &mut Slot) -> io::Result<()> {
-    let missing = slot
-        .record
-        .target
-        .ancestors()
-        .take_while(|dir| !dir.exists());
+    // Not what merely cannot be looked at, like a mount whose daemon has died.
+    let is_missing = |path: &&Path| {
+        path.symlink_metadata()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let missing = slot.record.target.ancestors().take_while(is_missing);
     slot.record.made = missing.map(Path::to_owned).collect();
     slot.record.made.reverse();
     slot.save()?;
-    std::fs::create_dir_all(&slot.record.target)
+    slot.record.made.iter().try_for_each(std::fs::create_dir)
 }
 
 /// Puts back what was detached. Outermost first.

@@ -40,6 +40,13 @@ pub fn resolve_target(path: &Path) -> io::Result<PathBuf> {
     loop {
         match std::fs::symlink_metadata(existing) {
             Ok(_) => break,
+            // A mount whose FUSE daemon has died: no link, but a directory.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected && existing == path => {
+                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                    return Err(error);
+                };
+                return Ok(parent.canonicalize()?.join(name));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 existing = existing.parent().ok_or(error)?;
             }

@@ -171,6 +171,8 @@ interface Call {
   method: string;
   /** `{"$base64": "…"}` stands for the bytes. */
   args: unknown[];
+  /** Of a stream, no more events are read after one that holds this text. */
+  until?: string;
 }
 
 function bytesOf(argument: any): unknown {
@@ -178,15 +180,18 @@ function bytesOf(argument: any): unknown {
   return Uint8Array.from(atob(argument.$base64), (char) => char.charCodeAt(0));
 }
 
-async function call({ setup, sandbox, method, args }: Call, env: Env): Promise<unknown> {
+async function call({ setup, sandbox, method, args, until }: Call, env: Env): Promise<unknown> {
   const client: any = getSandbox(namespace(env, setup), sandbox);
   const result = await client[method](...args.map(bytesOf));
-  return result instanceof ReadableStream ? collect(result) : result;
+  return result instanceof ReadableStream ? collect(result, until) : result;
 }
 
-async function collect(stream: ReadableStream<Uint8Array>): Promise<ExecEvent[]> {
+async function collect(stream: ReadableStream<Uint8Array>, until?: string): Promise<ExecEvent[]> {
   const events: ExecEvent[] = [];
-  for await (const event of parseSSEStream(stream)) events.push(event);
+  for await (const event of parseSSEStream(stream)) {
+    events.push(event);
+    if (until !== undefined && JSON.stringify(event).includes(until)) break;
+  }
   return events;
 }
 

@@ -195,6 +195,15 @@ impl Sandbox {
         self.call("execStream", json!([command, options])).await
     }
 
+    /// `execStream(command)`, left as soon as an event holds `text`.
+    pub async fn exec_stream_until(&self, command: &str, text: &str) -> Called<Vec<ExecEvent>> {
+        let body = json!({
+            "setup": self.setup, "sandbox": self.name, "method": "execStream",
+            "args": [command], "until": text,
+        });
+        self.consumer.post(self.route, &body).await
+    }
+
     /// What a command that must succeed writes to standard output.
     pub async fn run(&self, command: &str) -> String {
         let result = self.exec(command, json!({})).await.unwrap();

@@ -14,6 +14,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
+use sandbox_shared::protocol::env;
+
 use super::MountError;
 
 /// How long a daemon may take to end after its mount has gone.
@@ -37,6 +39,8 @@ pub(super) fn start(
         .args(["-o", options])
         .args(arguments)
         .current_dir("/")
+        // It has no use for the token, and lives long.
+        .env_remove(env::TOKEN)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(said.try_clone()?)

@@ -70,8 +70,10 @@ pub(super) struct Slot {
 
 impl Slot {
     /// A new one. `fill` completes the record, which is written before
-    /// anything else happens.
+    /// anything else happens. Blocks.
     pub(super) fn create(state: &StateDir, fill: impl FnOnce(&Path) -> Record) -> io::Result<Self> {
+        // Until it is locked itself, it would look like something left behind.
+        let _lock = state.lock()?;
         let dir = tempfile::Builder::new()
             .prefix("")
             .rand_bytes(12)
@@ -105,14 +107,24 @@ impl Slot {
                     dir,
                     _lock: None,
                 }),
-                // Its maker did not get as far as writing the record.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    std::fs::remove_dir_all(&dir)?;
-                }
+                // See `remove_unrecorded`.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(slots)
+    }
+
+    /// Removes directories whose makers did not get as far as writing a
+    /// record, and so had nothing else. The state must be locked.
+    pub(super) fn remove_unrecorded(state: &StateDir) -> io::Result<()> {
+        for entry in std::fs::read_dir(state.mounts())? {
+            let dir = entry?.path();
+            if !dir.join(FILE).exists() {
+                std::fs::remove_dir_all(&dir)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the record, whole or not at all.

@@ -332,11 +332,11 @@ async fn a_dead_daemon_is_seen_and_the_next_agent_removes_it() {
     );
 
     // Restoring again mends it.
-    let dir = playground.text("overlay");
+    let dir = playground.text("fuse");
     agent
         .restored(&restore_request(&dir, &store, &archive, None))
         .await;
-    assert_eq!(text(playground.path("overlay/a")), "first");
+    assert_eq!(text(playground.path("fuse/a")), "first");
 
     agent.signal(Signal::KILL);
     drop(agent);

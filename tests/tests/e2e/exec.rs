@@ -16,6 +16,7 @@ crate::tests![
     a_stream_over_rpc,
     a_stream_is_live,
     leaving_a_stream_kills_the_command,
+    hanging_up_on_a_stream_kills_the_command,
     malformed_requests,
 ];
 
@@ -202,15 +203,28 @@ async fn a_stream_is_live(stage: Arc<Stage>) {
 async fn leaving_a_stream_kills_the_command(stage: Arc<Stage>) {
     let sandbox = stage.consumer.sandbox("leaving-a-stream");
     let command = "(sleep 87651; true) & echo first; sleep 87652; true";
+    let events = sandbox.exec_stream_until(command, "first").await.unwrap();
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, ExecEvent::Exit { .. }))
+    );
+    gone(&sandbox, "sleep 8765").await;
+}
+
+/// The local runtime notices that a client has hung up when it writes to it.
+async fn hanging_up_on_a_stream_kills_the_command(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("hanging-up-on-a-stream");
+    let command = "(sleep 65431; true) & while echo tick; do sleep 0.1; done";
     let response = open_stream(&stage, sandbox.name(), command).await;
     let mut stream = response.bytes_stream();
     let mut seen = String::new();
-    while !seen.contains("first") {
+    while !seen.contains("tick") {
         seen += std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap();
     }
-    assert!(runs(&sandbox, "sleep 87652").await);
+    assert!(runs(&sandbox, "sleep 65431").await);
     drop(stream);
-    gone(&sandbox, "sleep 8765").await;
+    gone(&sandbox, "sleep 65431").await;
 }
 
 async fn malformed_requests(stage: Arc<Stage>) {
@@ -226,10 +240,8 @@ async fn malformed_requests(stage: Arc<Stage>) {
         json!(["true\u{0}false"]),
         json!(["true", { "env": { "A=B": "c" } }]),
     ] {
-        let error = sandbox
-            .call::<Value>("exec", args.clone())
-            .await
-            .unwrap_err();
+        let result = sandbox.call::<Value>("exec", args.clone()).await;
+        let error = result.expect_err(&args.to_string());
         assert_eq!(error.code(), "INVALID_REQUEST", "{args}: {error:?}");
     }
     let no_directory = sandbox.exec("true", json!({ "cwd": "/no/such" })).await;

@@ -118,7 +118,7 @@ async fn deletion(stage: Arc<Stage>) {
     let again = delete("/workspace/file").await.unwrap_err();
     assert_eq!((again.code(), again.status), ("FILE_NOT_FOUND", Some(404)));
     let directory = delete("/workspace/d").await.unwrap_err();
-    assert_eq!(directory.code(), "FILE_OPERATION_FAILED");
+    assert_eq!(directory.code(), "INVALID_REQUEST");
 }
 
 async fn failures_name_their_reason(stage: Arc<Stage>) {
@@ -126,7 +126,7 @@ async fn failures_name_their_reason(stage: Arc<Stage>) {
     sandbox.run("echo x > file").await;
     for (method, args, code) in [
         ("readFile", json!(["/workspace/no"]), "FILE_NOT_FOUND"),
-        ("readFile", json!(["/workspace"]), "FILE_OPERATION_FAILED"),
+        ("readFile", json!(["/workspace"]), "INVALID_REQUEST"),
         ("listFiles", json!(["/workspace/no"]), "FILE_NOT_FOUND"),
         (
             "listFiles",

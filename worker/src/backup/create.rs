@@ -164,7 +164,11 @@ impl Upload<'_> {
             .map(|number| self.presigner.upload_part(self.id, &upload_id, number, now))
             .collect();
         let path = paths::BACKUP_PARTS.replace("{id}", self.id.as_str());
-        self.agent.give_parts(&path, &PartUrls { urls }).await
+        match self.agent.give_parts(&path, &PartUrls { urls }).await {
+            // The backup has failed meanwhile: the agent's last event says why.
+            Err(error) if error.code == ErrorCode::InvalidRequest => Ok(()),
+            given => given,
+        }
     }
 
     /// The upload's id; the upload is created, and noted, when it is first asked for.

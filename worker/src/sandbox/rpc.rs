@@ -214,6 +214,10 @@ fn path_argument(path: JsValue) -> Result<String> {
 }
 
 fn exec_request(command: JsValue, options: JsValue) -> Result<Exec> {
+    // What can be iterated over would be read as pairs, even a list of strings.
+    if Reflect::get(&options, &"env".into()).is_ok_and(|env| js_sys::Array::is_array(&env)) {
+        return Err(SandboxError::invalid_request("env must be an object"));
+    }
     Ok(Exec {
         command: command
             .as_string()
