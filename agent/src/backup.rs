@@ -1,6 +1,14 @@
 //! Making a backup: scan, pack, upload.
 
-use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use sandbox_shared::{
@@ -15,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     archive::{self, Progress, Rules, Scan},
     paths,
+    progress::reporting,
     state::StateDir,
     transfer::{
         Store, TransferError,
@@ -23,8 +32,6 @@ use crate::{
     },
 };
 
-/// How often progress is reported.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// Parts that are read ahead of the uploads.
 const READ_AHEAD: usize = 1;
 
@@ -100,7 +107,7 @@ pub async fn create(
             Ok(image)
         })
     };
-    let image = reporting(packed, &events, || report(0)).await??;
+    let image = reporting(packed, &events, || report(0)).await?;
 
     let size_bytes = image.as_file().metadata().map_err(local)?.len();
     let part_size = part_size(size_bytes);
@@ -111,15 +118,12 @@ pub async fn create(
     let addresses = Arc::new(PartAddresses::new(events.clone(), last));
     announce(Arc::clone(&addresses));
 
-    let uploaded = std::sync::atomic::AtomicU64::new(0);
+    let uploaded = AtomicU64::new(0);
     let (parts, digest) = read_parts(image, size_bytes, part_size)?;
     let upload = store.upload(parts, &addresses, |bytes| {
-        uploaded.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        uploaded.fetch_add(bytes, Ordering::Relaxed);
     });
-    let parts = reporting(upload, &events, || {
-        report(uploaded.load(std::sync::atomic::Ordering::Relaxed))
-    })
-    .await??;
+    let parts = reporting(upload, &events, || report(uploaded.load(Ordering::Relaxed))).await?;
     let sha256 = digest.await.map_err(|_| cancelled())?;
     Ok(UploadedArchive {
         size_bytes,
@@ -171,33 +175,6 @@ fn read_part(file: &File, offset: u64, length: u64) -> Result<Bytes, TransferErr
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes.into())
-}
-
-/// Runs `work`, and meanwhile sends what `event` gives whenever that changes.
-async fn reporting<T>(
-    work: impl Future<Output = T>,
-    events: &mpsc::Sender<CreateEvent>,
-    event: impl Fn() -> CreateEvent,
-) -> Result<T> {
-    tokio::pin!(work);
-    let mut ticks = tokio::time::interval(REPORT_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last = None;
-    loop {
-        tokio::select! {
-            done = &mut work => {
-                send(events, event()).await?;
-                return Ok(done);
-            }
-            _ = ticks.tick() => {
-                let now = event();
-                // A reader that is behind is told later.
-                if last.as_ref() != Some(&now) && events.try_send(now.clone()).is_ok() {
-                    last = Some(now);
-                }
-            }
-        }
-    }
 }
 
 async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<()> {

@@ -15,6 +15,7 @@ pub mod files;
 pub mod init;
 pub mod mount;
 pub mod paths;
+mod progress;
 pub mod server;
 pub mod state;
 pub mod transfer;
