@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use sandbox_shared::{
@@ -22,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     paths,
+    progress::reporting,
     scan::{self, Control, ScanError, Selection, Source, Tree},
     squashfs::writer::{self, Options, Sink, Summary, WriteError},
     transfer::{
@@ -34,8 +34,6 @@ mod part_sink;
 
 use part_sink::PartSink;
 
-/// How often progress is reported.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// Parts that wait for an upload to end, besides those in flight.
 const PARTS_WAITING: usize = 1;
 
@@ -183,7 +181,7 @@ pub async fn create(
         bytes_read: control.read_bytes.load(Ordering::Relaxed),
         bytes_uploaded: uploaded.load(Ordering::Relaxed),
     })
-    .await?;
+    .await;
     // A writer whose parts nobody takes fails too, but that is not the reason.
     let parts = parts?;
     let (summary, checksum) = written?;
@@ -203,33 +201,6 @@ fn most_bytes(counts: &EntryCounts) -> u64 {
     const PER_ENTRY: u64 = 1024;
     let entries = counts.files + counts.directories + counts.symlinks + counts.special;
     counts.bytes + counts.bytes / 1024 + entries * PER_ENTRY + HEADERS
-}
-
-/// Runs `work`, and meanwhile sends what `event` gives whenever that changes.
-async fn reporting<T>(
-    work: impl Future<Output = T>,
-    events: &mpsc::Sender<CreateEvent>,
-    event: impl Fn() -> CreateEvent,
-) -> Result<T> {
-    tokio::pin!(work);
-    let mut ticks = tokio::time::interval(REPORT_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last = None;
-    loop {
-        tokio::select! {
-            done = &mut work => {
-                send(events, event()).await?;
-                return Ok(done);
-            }
-            _ = ticks.tick() => {
-                let now = event();
-                // A reader that is behind is told later.
-                if last.as_ref() != Some(&now) && events.try_send(now.clone()).is_ok() {
-                    last = Some(now);
-                }
-            }
-        }
-    }
 }
 
 async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<()> {

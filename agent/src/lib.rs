@@ -15,6 +15,7 @@ pub mod files;
 pub mod init;
 pub mod mount;
 pub mod paths;
+mod progress;
 pub mod scan;
 pub mod server;
 pub mod squashfs;

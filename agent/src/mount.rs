@@ -200,8 +200,12 @@ impl Mounts {
             .filter(|(strategy, _)| fits(*strategy))
             .map(|(strategy, reason)| format!("{strategy}: {reason}"))
             .collect();
+        let which = forced.map_or(
+            "no restore strategy works",
+            |_| "the strategy asked for does not work",
+        );
         Err(MountError::NoStrategy(format!(
-            "no restore strategy works in this container ({})",
+            "{which} in this container ({})",
             reasons.join("; ")
         )))
     }

@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,7 @@ use crate::{
     config::Config,
     exec, files,
     mount::{Mounts, Restore, Source},
+    progress::reporting,
     state::StateDir,
     transfer::{Store, upload::PartAddresses},
 };
@@ -353,14 +357,18 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
     };
     let (mounts, config) = (agent.mounts.clone(), Arc::clone(&agent.config));
     Ok(event_stream(&agent, |events| async move {
-        let progress = |bytes_downloaded| {
-            // A reader that is behind hears of the next step.
-            let _ = events.try_send(RestoreEvent::Progress {
-                bytes_downloaded,
+        let downloaded = AtomicU64::new(0);
+        let restored = reporting(
+            mounts.restore(restore, Some(&config.roots), |bytes| {
+                downloaded.store(bytes, Ordering::Relaxed);
+            }),
+            &events,
+            || RestoreEvent::Progress {
+                bytes_downloaded: downloaded.load(Ordering::Relaxed),
                 bytes_total,
-            });
-        };
-        let restored = mounts.restore(restore, Some(&config.roots), progress).await;
+            },
+        )
+        .await;
         let last = restored.map_or_else(
             |error| RestoreEvent::Failed(error.into()),
             RestoreEvent::Mounted,

@@ -3,22 +3,18 @@
 use crate::consumer::Sandbox;
 
 /// Modification time in whole seconds, which is what SquashFS keeps, name, type,
-/// permissions and owner of everything below a directory, with size and number
-/// of links of files and targets of symbolic links, and the directory's own
-/// permissions; then the content of all files; then how much that was. The
-/// beginning of the list is there to be read when two trees differ.
-///
-/// Time and owner of the directory itself are left out for as long as archives
-/// are made by `mksquashfs`, which cannot be told them.
+/// permissions and owner of a directory and everything below it, with size and
+/// number of links of files and targets of symbolic links; then the content of
+/// all files; then how much that was. The beginning of the list is there to be
+/// read when two trees differ.
 const DIGEST: &str = r"
 set -e
 export LC_ALL=C
 cd $TREE
 list=$(mktemp -p /run)
-find . -mindepth 1 \( -type f -printf '%T@ %P %y %m %U:%G %s %n\0' \
+find . \( -type f -printf '%T@ %P %y %m %U:%G %s %n\0' \
     -o -printf '%T@ %P %y %m %U:%G %l\0' \) |
   sed -z 's/^\([0-9]*\)\.[0-9]*/\1/' | sort -z > $list
-stat -c %a .
 sha256sum < $list
 find . -type f -print0 | sort -z | xargs -0 -r sha256sum -b -- | sha256sum
 tr -dc '\0' < $list | wc -c

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::SystemTime,
 };
 
@@ -37,8 +36,7 @@ impl AgentProfile {
 pub fn agent(profile: AgentProfile) -> Result<PathBuf> {
     setup::agent()?;
     process::run(
-        Command::new("cargo")
-            .current_dir(project::root())
+        process::cargo()
             .args(["build", "--package", "sandbox-agent"])
             .args(["--profile", profile.name(), "--target", MUSL_TARGET]),
     )?;

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -60,11 +60,7 @@ fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
-    process::run(
-        Command::new("cargo")
-            .current_dir(project::root())
-            .args(arguments),
-    )
+    process::run(process::cargo().args(arguments))
 }
 
 /// What `wrangler deploy` checks and bundles, without an account and without

@@ -3,11 +3,42 @@
 
 mod contained;
 
-use std::process::{Command, Stdio};
+use std::{
+    env,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 
+use crate::project;
+
 pub use contained::{Contained, ExitCode};
+
+/// `cargo`, in the root of the working tree.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(project::root());
+    outside_cargo(&mut cargo);
+    cargo
+}
+
+/// Removes what cargo tells a program about its package. Build scripts that
+/// watch those variables (ring's does) would otherwise run again, and all that
+/// depends on them compile again, whenever another of our programs builds.
+pub fn outside_cargo(command: &mut Command) {
+    const TOLD: [&str; 4] = [
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+    ];
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if TOLD.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(&*name);
+        }
+    }
+}
 
 /// Runs `command` to its end with our output and no input. Anything but
 /// success is an error that names the command.

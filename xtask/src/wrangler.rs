@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{process::Contained, project, setup};
+use crate::{
+    process::{self, Contained},
+    project, setup,
+};
 
 /// The line by which Wrangler says that it serves.
 const READY: &str = "Ready on http";
@@ -133,6 +136,7 @@ impl Wrangler {
             .env("WRANGLER_REGISTRY_PATH", state.join("registry"))
             .stdout(log_end.try_clone()?)
             .stderr(log_end);
+        process::outside_cargo(&mut command);
 
         let (ready, readiness) = mpsc::sync_channel(1);
         let sink = Log {

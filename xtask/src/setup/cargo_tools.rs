@@ -79,7 +79,7 @@ impl Tool {
 
     fn install(&self, cache: &Path, root: &Path) -> Result<()> {
         let target = cache.join("target");
-        let mut install = Command::new("cargo");
+        let mut install = process::cargo();
         install
             // Not in the working tree, whose configuration is not for these.
             .current_dir(cache)

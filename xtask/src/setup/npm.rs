@@ -67,6 +67,7 @@ impl NodeTools {
     pub fn command(&self, program: &Path) -> Result<Command> {
         let mut command = Command::new(program);
         command.env("PATH", self.path()?);
+        process::outside_cargo(&mut command);
         Ok(command)
     }
 
