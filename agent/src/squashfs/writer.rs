@@ -67,6 +67,10 @@ pub struct Options {
     /// Where the first data block goes, in bytes from the archive's start, if
     /// what comes before is in the archive already: see [`Sink::skip`].
     pub data_start: Option<u64>,
+    /// Bytes that may be on their way from files to the sink, more or less:
+    /// less takes less memory, more keeps threads busy when the sink is slow at
+    /// times. If absent, 8 MiB and 2 MiB for each thread, at most 96 MiB.
+    pub in_flight: Option<usize>,
 }
 
 impl Default for Options {
@@ -76,11 +80,20 @@ impl Default for Options {
             block_size: DEFAULT_BLOCK_SIZE,
             pack_tails: false,
             data_start: None,
+            in_flight: None,
         }
     }
 }
 
 impl Options {
+    fn in_flight(&self) -> usize {
+        const BASE: usize = 8 << 20;
+        const PER_THREAD: usize = 2 << 20;
+        const MOST: usize = 96 << 20;
+        let usual = BASE + self.threads() * PER_THREAD;
+        self.in_flight.unwrap_or(usual.min(MOST)).max(1)
+    }
+
     fn threads(&self) -> usize {
         match self.compression.threads {
             Some(threads) => threads.max(1) as usize,
@@ -126,9 +139,9 @@ pub enum WriteError {
     /// More than 65,535 distinct owners and groups.
     #[error("the tree has more than 65,535 distinct owners and groups")]
     TooManyIds,
-    /// A thread ended before its work: a bug.
-    #[error("a worker thread died")]
-    WorkerLost,
+    /// A bug: the archive would not be what it has to be.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
 }
 
 /// Archives end at a multiple of this, so that they can be loop-mounted.

@@ -1,6 +1,8 @@
 //! The archive writer against Linux's squashfs driver, unsquashfs, squashfuse
 //! and backhand. These tests mount file systems and so need root.
 
+#![allow(clippy::unwrap_used)]
+
 mod fidelity;
 mod harness;
 mod live;

@@ -73,7 +73,7 @@ fn mixed(root: &Path) {
 }
 
 #[test]
-fn the_number_of_threads_does_not_show() {
+fn neither_threads_nor_memory_show() {
     let source = tempfile::tempdir().unwrap();
     mixed(source.path());
     for format in [
@@ -81,15 +81,19 @@ fn the_number_of_threads_does_not_show() {
         CompressionFormat::Zstd,
         CompressionFormat::Gzip,
     ] {
-        let with_threads = |threads| {
+        let with = |threads, in_flight| {
             let mut options = options(format, 128 << 10);
             options.compression.threads = Some(threads);
+            options.in_flight = in_flight;
             options.pack_tails = true;
             bytes_of(source.path(), &options)
         };
-        let one = with_threads(1);
-        assert!(one == with_threads(2));
-        assert!(one == with_threads(8));
+        let one = with(1, None);
+        assert!(one == with(2, None));
+        assert!(one == with(8, None));
+        // So little that one thing is done after the other.
+        assert!(one == with(2, Some(1)));
+        assert!(one == with(8, Some(1 << 20)));
     }
 }
 

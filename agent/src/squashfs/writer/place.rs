@@ -101,12 +101,6 @@ impl Placed {
     }
 }
 
-/// Bytes that may be on their way from files to the sink, whatever the number
-/// of threads, and for each of them.
-const IN_FLIGHT: usize = 8 << 20;
-const IN_FLIGHT_PER_THREAD: usize = 2 << 20;
-const MOST_IN_FLIGHT: usize = 96 << 20;
-
 /// Results that may be outstanding: as some hold a file open, this keeps the
 /// number of open files well below the usual limit of 1024.
 const MOST_UNITS: usize = 256;
@@ -131,8 +125,7 @@ pub(super) fn place(
         control,
         auditing: AtomicBool::new(false),
     };
-    let threads = options.threads();
-    let workers = (0..threads).map(|_| Worker::new(&shared, options));
+    let workers = (0..options.threads()).map(|_| Worker::new(&shared, options));
     let workers = workers.collect::<Result<Vec<_>, _>>()?;
     let own = Worker::new(&shared, options)?;
     let queue = Queue::new();
@@ -158,7 +151,7 @@ pub(super) fn place(
             generated: None,
             current: None,
             in_flight: 0,
-            limit: (IN_FLIGHT + threads * IN_FLIGHT_PER_THREAD).min(MOST_IN_FLIGHT),
+            limit: options.in_flight(),
             fragment: shared.empty_block(),
             stored_fragments: 0,
             xattrs: XattrTable::new(options)?,
@@ -181,7 +174,7 @@ pub(super) fn place(
             lost |= worker.join().is_err();
         }
         if lost {
-            return Err(WriteError::WorkerLost);
+            return Err(Lost.into());
         }
         placed
     })
@@ -252,7 +245,7 @@ struct Placer<'p, 'a, 'o> {
 
 impl From<Lost> for WriteError {
     fn from(_: Lost) -> Self {
-        Self::WorkerLost
+        Self::Internal("a worker thread died")
     }
 }
 
@@ -324,11 +317,15 @@ impl Placer<'_, '_, '_> {
         let mut plan = Plan::new(self.tree, self.options.block_size);
         loop {
             self.check_cancelled()?;
-            self.generate(&mut plan);
+            let everything_given_out = self.generate(&mut plan);
             self.store_ready()?;
-            match self.units.pop_front() {
-                Some(unit) => self.take_unit(unit)?,
-                None => break,
+            if let Some(unit) = self.units.pop_front() {
+                self.take_unit(unit)?;
+            } else if let Some(stored) = self.stored.pop_front() {
+                // As much is in flight as may be, so nothing new was given out.
+                self.store(stored)?;
+            } else if everything_given_out {
+                break;
             }
         }
         self.close_fragment();
@@ -349,7 +346,8 @@ impl Placer<'_, '_, '_> {
 
     // Giving out work.
 
-    fn generate(&mut self, plan: &mut Plan<'_>) {
+    /// Gives out as much work as may be in flight. Says whether that was all.
+    fn generate(&mut self, plan: &mut Plan<'_>) -> bool {
         while self.in_flight < self.limit && self.units.len() < MOST_UNITS {
             if let Some((file, offset)) = self.generated.take() {
                 self.generate_chunk(file, offset);
@@ -375,9 +373,10 @@ impl Placer<'_, '_, '_> {
                     };
                     self.units.push_back(unit);
                 }
-                None => return,
+                None => return true,
             }
         }
+        false
     }
 
     fn open_large(&mut self, found: &FoundFile) -> Result<(Arc<OpenFile>, XattrSet), Loss> {

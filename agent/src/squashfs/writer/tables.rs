@@ -241,7 +241,10 @@ impl TableWriter<'_> {
         let extent = match self.placed.contents[node.index()] {
             Content::Fragment { number, offset } => whole(number, offset),
             Content::Blocks { extent } => self.placed.extents[extent as usize],
-            Content::Empty | Content::None | Content::Omitted => Extent::default(),
+            Content::Empty => Extent::default(),
+            Content::None | Content::Omitted => {
+                return Err(WriteError::Internal("a file has not been placed"));
+            }
         };
         let mut blocks = Vec::new();
         for block in self.placed.blocks(&extent) {
