@@ -1,4 +1,4 @@
-//! Programs from crates.io, compiled into this user's cache.
+//! Cargo packages with programs, compiled into this user's cache.
 //!
 //! Debug builds: they compile in half the time and are fast enough.
 
