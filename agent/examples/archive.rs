@@ -4,8 +4,8 @@
 use std::{env, error::Error, fs::File, path::Path, time::Instant};
 
 use sandbox_agent::{
-    scan::{self, Control, Selection, Source},
-    squashfs::writer::{self, FileSink, Options},
+    archive::scan::{self, Control, Selection, Source},
+    archive::squashfs::writer::{self, FileSink, Options},
 };
 use sandbox_shared::backup::CompressionFormat;
 

@@ -1,12 +1,14 @@
-//! Finished archives: what is in them, and whether they can be read.
+//! Archives: making them, looking at finished ones, and whether they can be read.
 //!
-//! They are made by [`crate::squashfs::writer`].
+//! [`scan`] finds what goes into one, [`squashfs::writer`] makes it.
 
 use std::{io, path::PathBuf};
 
 use sandbox_shared::{ErrorCode, SandboxError};
 
 pub mod image;
+pub mod scan;
+pub mod squashfs;
 
 /// Why an archive is not what was expected.
 #[derive(Debug, thiserror::Error)]

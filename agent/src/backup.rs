@@ -20,10 +20,10 @@ use sandbox_shared::{
 use tokio::sync::mpsc;
 
 use crate::{
+    archive::scan::{self, Control, ScanError, Selection, Source, Tree},
+    archive::squashfs::writer::{self, Options, Sink, Summary, WriteError},
     paths,
     progress::reporting,
-    scan::{self, Control, ScanError, Selection, Source, Tree},
-    squashfs::writer::{self, Options, Sink, Summary, WriteError},
     transfer::{
         Store, TransferError,
         upload::{MAX_PARTS, PartAddresses, part_size},

@@ -19,13 +19,13 @@ use serde::Serialize;
 
 use crate::{
     archive::image::{self, Superblock},
+    archive::scan::{Control, Selection},
+    archive::squashfs::writer::FileSink,
     backup::Plan,
     config::{Config, state_dir_from_env},
     init,
     mount::{Mounts, Restore, Source},
-    scan::{Control, Selection},
     server,
-    squashfs::writer::FileSink,
     state::StateDir,
     transfer::{Store, checksum},
 };

@@ -16,8 +16,6 @@ pub mod init;
 pub mod mount;
 pub mod paths;
 mod progress;
-pub mod scan;
 pub mod server;
-pub mod squashfs;
 pub mod state;
 pub mod transfer;

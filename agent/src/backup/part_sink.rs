@@ -7,7 +7,7 @@ use sandbox_shared::ArchiveChecksum;
 use tokio::sync::mpsc;
 
 use crate::{
-    squashfs::{superblock::Superblock, writer::Sink},
+    archive::squashfs::{superblock::Superblock, writer::Sink},
     transfer::{
         TransferError,
         checksum::PartDigests,

@@ -10,9 +10,9 @@ use super::{
     record::{Copy, Record, Slot},
 };
 use crate::{
+    archive::scan::{Control, Selection},
+    archive::squashfs::writer::FileSink,
     backup::Plan,
-    scan::{Control, Selection},
-    squashfs::writer::FileSink,
     state::StateDir,
 };
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
-use sandbox_agent::squashfs::writer::Options;
+use sandbox_agent::archive::squashfs::writer::Options;
 use sandbox_shared::backup::CompressionFormat;
 
 use crate::harness::*;

@@ -19,8 +19,8 @@ use rustix::{
     io::Errno,
 };
 use sandbox_agent::{
-    scan::{self, Control, Selection, Source, Tree},
-    squashfs::writer::{self, FileSink, Options, Summary},
+    archive::scan::{self, Control, Selection, Source, Tree},
+    archive::squashfs::writer::{self, FileSink, Options, Summary},
 };
 use sandbox_shared::backup::{Compression, CompressionFormat};
 use tempfile::TempDir;

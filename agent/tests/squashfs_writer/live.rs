@@ -12,8 +12,8 @@ use rustix::{
     process::{Gid, Uid},
 };
 use sandbox_agent::{
-    scan::{self, ChangeKind, Control, OnUnreadable, ScanError, Selection, Source},
-    squashfs::writer::{self, Options, Sink, Summary, WriteError},
+    archive::scan::{self, ChangeKind, Control, OnUnreadable, ScanError, Selection, Source},
+    archive::squashfs::writer::{self, Options, Sink, Summary, WriteError},
 };
 
 use crate::{fidelity::node, harness::*};

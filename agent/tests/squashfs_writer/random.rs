@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 use rustix::fs::FileType;
-use sandbox_agent::squashfs::writer::Options;
+use sandbox_agent::archive::squashfs::writer::Options;
 use sandbox_shared::backup::CompressionFormat;
 
 use crate::{

@@ -7,8 +7,10 @@ use std::{
 };
 
 use sandbox_agent::{
-    scan::{self, Control, EntryCounts, Exclusion, Observer, ScanError, Selection, Source},
-    squashfs::writer::Options,
+    archive::scan::{
+        self, Control, EntryCounts, Exclusion, Observer, ScanError, Selection, Source,
+    },
+    archive::squashfs::writer::Options,
 };
 
 use crate::harness::*;

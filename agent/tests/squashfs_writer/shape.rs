@@ -9,8 +9,8 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, openat};
 use sandbox_agent::{
-    scan::Control,
-    squashfs::writer::{self, FileSink, Options, Sink, WriteError},
+    archive::scan::Control,
+    archive::squashfs::writer::{self, FileSink, Options, Sink, WriteError},
 };
 use sandbox_shared::backup::CompressionFormat;
 

@@ -30,11 +30,11 @@ use super::{
     xattrs::XattrTable,
 };
 use crate::{
-    scan::{
+    archive::scan::{
         Change, ChangeKind, Control, EntryCounts, EntryId, Metadata, NodeId, OnUnreadable, Report,
         Tree, Unreadable, XattrSet, to_path,
     },
-    squashfs::{BlockSize, NO_XATTRS, fragment::FragmentEntry},
+    archive::squashfs::{BlockSize, NO_XATTRS, fragment::FragmentEntry},
 };
 
 /// Where the content of a node is.

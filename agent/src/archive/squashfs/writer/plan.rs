@@ -2,7 +2,7 @@
 //! first of its names, small ones in batches.
 
 use super::{dedup::SharedSizes, read::FoundFile};
-use crate::scan::{EntryId, Kind, NodeId, Tree};
+use crate::archive::scan::{EntryId, Kind, NodeId, Tree};
 
 /// What to read next.
 pub(super) enum Step {

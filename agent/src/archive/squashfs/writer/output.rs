@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Control, Sink};
-use crate::squashfs::superblock::Superblock;
+use crate::archive::squashfs::superblock::Superblock;
 
 pub(super) struct Output<'a> {
     sink: &'a mut dyn Sink,

@@ -13,8 +13,8 @@ use super::{
     output::Output,
 };
 use crate::{
-    scan::{Tally, XattrSet},
-    squashfs::{
+    archive::scan::{Tally, XattrSet},
+    archive::squashfs::{
         NO_TABLE, NO_XATTRS,
         xattr::{ACL_NAMES, ACL_PREFIX, Key, PREFIXES, SetEntry, TableHeader, Value},
     },

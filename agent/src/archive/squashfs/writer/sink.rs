@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use crate::squashfs::superblock::Superblock;
+use crate::archive::squashfs::superblock::Superblock;
 
 /// Takes an archive as it is made.
 ///

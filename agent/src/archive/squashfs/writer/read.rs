@@ -21,11 +21,11 @@ use super::{
     dedup::{BlockHasher, Digest},
 };
 use crate::{
-    scan::{
+    archive::scan::{
         ChangeKind, Control, DirectoryId, EntryId, Metadata, NodeId, Stamp, Tree, XattrSet,
         errno_means_gone, open_file, read_from_file,
     },
-    squashfs::{BlockSize, compressor::Encoder},
+    archive::squashfs::{BlockSize, compressor::Encoder},
 };
 
 /// What all workers share.

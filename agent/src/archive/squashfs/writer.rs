@@ -35,7 +35,7 @@ use super::{
     metadata,
     superblock::{Superblock, flags},
 };
-use crate::scan::{Control, EntryCounts, Report, Tally, Tree, Unreadable};
+use crate::archive::scan::{Control, EntryCounts, Report, Tally, Tree, Unreadable};
 
 mod crew;
 mod dedup;
@@ -133,8 +133,8 @@ pub enum WriteError {
     #[error("cannot write the archive: {0}")]
     Sink(#[from] io::Error),
     /// Files could not be read and the tree was scanned with
-    /// [`OnUnreadable::Fail`](crate::scan::OnUnreadable::Fail).
-    #[error("{}", crate::scan::describe_unreadable(.0))]
+    /// [`OnUnreadable::Fail`](crate::archive::scan::OnUnreadable::Fail).
+    #[error("{}", crate::archive::scan::describe_unreadable(.0))]
     Unreadable(Tally<Unreadable>),
     /// More than 65,535 distinct owners and groups.
     #[error("the tree has more than 65,535 distinct owners and groups")]

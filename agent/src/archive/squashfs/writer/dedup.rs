@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use crate::scan::NodeId;
+use crate::archive::scan::NodeId;
 
 /// The hash of a file's content, or of a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

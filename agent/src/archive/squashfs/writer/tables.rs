@@ -20,8 +20,8 @@ use super::{
     xattrs::XattrTable,
 };
 use crate::{
-    scan::{DirectoryId, Kind, Metadata, NodeId, Tree},
-    squashfs::{
+    archive::scan::{DirectoryId, Kind, Metadata, NodeId, Tree},
+    archive::squashfs::{
         NO_FRAGMENT, NO_TABLE, NO_XATTRS,
         directory::{Entry, Header, IndexEntry, MAX_RUN, SIZE_SURPLUS},
         inode::{

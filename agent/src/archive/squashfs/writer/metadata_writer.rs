@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{EncoderError, Options, output::Output};
-use crate::squashfs::{
+use crate::archive::squashfs::{
     compressor::Encoder,
     metadata::{BLOCK_SIZE, Position, RAW},
 };
