@@ -20,6 +20,7 @@ pub mod directory;
 pub mod fragment;
 pub mod inode;
 pub mod metadata;
+pub mod reader;
 pub mod superblock;
 pub mod writer;
 pub mod xattr;
