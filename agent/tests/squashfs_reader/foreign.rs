@@ -62,7 +62,12 @@ pub(crate) fn mksquashfs(source: &Path, options: &[&str]) -> (TempDir, PathBuf) 
 
 /// Linux's driver and the reader see the same, entry by entry.
 fn assert_as_linux_sees_it(path: &Path) {
-    let mounted = mount_file(path);
+    // A loop device ends at a whole sector.
+    let padded = tempfile::NamedTempFile::new().unwrap();
+    let length = fs::copy(path, &padded).unwrap();
+    let length = length.next_multiple_of(4096);
+    padded.as_file().set_len(length).unwrap();
+    let mounted = mount_file(padded.path());
     let expected = with_acl_names(snapshot(mounted.path()));
     assert_same(&expected, &view(&open(path)));
     image::read_through(path).unwrap();

@@ -11,10 +11,11 @@ use std::{
     },
 };
 
+use rustix::fs::FileType;
 use sandbox_agent::archive::squashfs::reader::{self, FileSource, ReadAt};
 use sandbox_shared::backup::CompressionFormat;
 
-use crate::{foreign::mksquashfs, harness::*, view::*};
+use crate::{foreign::mksquashfs, harness::*, view::*, zoo::node};
 
 /// Counts reads.
 struct Counting {
@@ -39,10 +40,10 @@ fn names_of_a_directory_of_100_000_are_found_at_once() {
     let source = tempfile::tempdir().unwrap();
     for number in 0..ENTRIES {
         let name = source.path().join(format!("file-{number:06}"));
-        rustix::fs::mkdirat(rustix::fs::CWD, name, 0o755.into()).unwrap();
+        node(&name, FileType::RegularFile, 0o644, 0);
     }
     let ours = Archive::of(source.path(), &options(CompressionFormat::Zstd, 4096));
-    let (_directory, theirs) = mksquashfs(source.path(), &["-comp", "lz4"]);
+    let (_directory, theirs) = mksquashfs(source.path(), &["-comp", "lz4", "-no-duplicates"]);
     for path in [&ours.path, &theirs] {
         let counting = Arc::new(Counting {
             inner: FileSource::open(path).unwrap(),
