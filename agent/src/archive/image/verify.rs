@@ -138,10 +138,10 @@ impl Survey {
                 at: archive.superblock().directory_table.get(),
             });
         }
-        if let Some(set) = attributes.xattr_set {
-            if self.xattr_sets.insert(set) {
-                archive.xattrs(inode)?;
-            }
+        if let Some(set) = attributes.xattr_set
+            && self.xattr_sets.insert(set)
+        {
+            archive.xattrs(inode)?;
         }
         let is_known = attributes.link_count > 1 && !self.linked.insert(inode);
         if attributes.kind == Kind::File && !is_known {
