@@ -30,12 +30,20 @@ class Sandbox {
     return this.#call("createBackup", [options]);
   }
 
+  previewBackup(options) {
+    return this.#call("previewBackup", [options]);
+  }
+
   restoreBackup(backup) {
     return this.#call("restoreBackup", [backup]);
   }
 
   unmountBackup(dir) {
     return this.#call("unmountBackup", [dir]);
+  }
+
+  cancelOperation() {
+    return this.#call("cancelOperation", []);
   }
 
   exec(command, options = {}) {

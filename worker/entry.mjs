@@ -8,8 +8,10 @@ export default worker;
 
 const METHODS = [
   "createBackup",
+  "previewBackup",
   "restoreBackup",
   "unmountBackup",
+  "cancelOperation",
   "exec",
   "execStream",
   "writeFile",

@@ -27,7 +27,9 @@ mod large_tree;
 mod missing_backup;
 mod missing_settings;
 mod production;
+mod progress;
 mod restore;
+mod selection;
 
 use std::{
     pin::Pin,
@@ -89,7 +91,9 @@ fn all() -> Vec<Tests> {
         missing_backup::tests(),
         missing_settings::tests(),
         production::tests(),
+        progress::tests(),
         restore::tests(),
+        selection::tests(),
     ]
 }
 

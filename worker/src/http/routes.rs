@@ -27,11 +27,21 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     match (request.method(), route) {
         (Method::Post, "backups") => {
             let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            if wants_events(&request) {
+                return sandbox.create_backup_stream(options);
+            }
             let created = sandbox.create_backup(options).await?;
             Ok(json(&created)?.with_status(201))
         }
+        (Method::Post, "preview") => {
+            let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            json(&sandbox.preview_backup(options).await?)
+        }
         (Method::Post, "restore") => {
             let restore = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            if wants_events(&request) {
+                return sandbox.restore_backup_stream(restore);
+            }
             json(&sandbox.restore_backup(restore).await?)
         }
         (Method::Post, "unmount") => {
@@ -40,8 +50,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Post, "exec") => {
             let exec = body(&mut request, ErrorCode::InvalidRequest).await?;
-            let accept = request.headers().get("accept").ok().flatten();
-            if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+            if wants_events(&request) {
                 sandbox.exec_stream(&exec).await
             } else {
                 json(&sandbox.exec(&exec).await?)
@@ -72,6 +81,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
         (Method::Get, "status") => json(&sandbox.status().await?),
+        (Method::Delete, "operation") => json(&sandbox.cancel_operation().await),
         (Method::Delete, "container") => {
             sandbox.stop().await?;
             Response::empty()
@@ -80,14 +90,20 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (
             method,
-            "backups" | "restore" | "unmount" | "exec" | "files" | "list" | "mkdir" | "exists"
-            | "status" | "container",
+            "backups" | "preview" | "restore" | "unmount" | "exec" | "files" | "list" | "mkdir"
+            | "exists" | "status" | "operation" | "container",
         ) => Err(SandboxError::new(
             ErrorCode::MethodNotAllowed,
             format!("{method} is not a method of {route}"),
         )),
         _ => Err(no_such_route(url.path())),
     }
+}
+
+/// Whether the caller wants to follow an operation rather than wait for it.
+fn wants_events(request: &Request) -> bool {
+    let accept = request.headers().get("accept").ok().flatten();
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
 fn internal(error: worker::Error) -> SandboxError {

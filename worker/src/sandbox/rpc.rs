@@ -28,6 +28,22 @@ impl Sandbox {
         .await
     }
 
+    /// `previewBackup(options)`
+    #[wasm_bindgen(js_name = previewBackup)]
+    pub async fn rpc_preview_backup(&self, options: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let options = argument("options", options, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.preview_backup(options).await?)
+        })
+        .await
+    }
+
+    /// `cancelOperation()`
+    #[wasm_bindgen(js_name = cancelOperation)]
+    pub async fn rpc_cancel_operation(&self) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.cancel_operation().await) }).await
+    }
+
     /// `restoreBackup(handle)`
     #[wasm_bindgen(js_name = restoreBackup)]
     pub async fn rpc_restore_backup(&self, request: JsValue) -> Result<JsValue, JsValue> {

@@ -18,6 +18,24 @@ pub struct BackupBucket {
     on_failure: ErrorCode,
 }
 
+/// An archive in the bucket.
+pub struct StoredArchive {
+    /// Of the object.
+    pub size_bytes: u64,
+    /// Without quotes.
+    pub etag: String,
+}
+
+/// Whether an ETag is the MD5 of MD5s and a number of parts. Other stores may
+/// give ETags of other kinds, which say nothing.
+fn is_multipart_etag(etag: &str) -> bool {
+    etag.split_once('-').is_some_and(|(digest, parts)| {
+        digest.len() == 32
+            && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && parts.parse::<u32>().is_ok()
+    })
+}
+
 impl BackupBucket {
     /// A bucket whose failures are reported as `on_failure`.
     pub fn new(bucket: Bucket, on_failure: ErrorCode) -> Self {
@@ -47,7 +65,8 @@ impl BackupBucket {
             .map_err(self.failed("resuming the upload"))
     }
 
-    /// Turns the parts into the archive and checks that the store agrees on its size.
+    /// Turns the parts into the archive, and checks that the store has received
+    /// what the agent has sent: its size, and the MD5s of its parts.
     pub async fn complete_upload(
         &self,
         id: &BackupId,
@@ -62,16 +81,20 @@ impl BackupBucket {
             .complete(parts)
             .await
             .map_err(self.failed("completing the upload"))?;
-        match self.archive_size(id).await? {
-            Some(size) if size == archive.size_bytes => Ok(()),
-            size => Err(SandboxError::new(
-                self.on_failure,
-                format!(
-                    "R2 holds {} bytes of the archive instead of {}",
-                    size.unwrap_or(0),
-                    archive.size_bytes
-                ),
+        let wrong = |message: String| Err(SandboxError::new(self.on_failure, message));
+        match self.archive(id).await? {
+            Some(stored) if stored.size_bytes != archive.size_bytes => wrong(format!(
+                "R2 holds {} bytes of the archive instead of {}",
+                stored.size_bytes, archive.size_bytes
             )),
+            Some(stored) if is_multipart_etag(&stored.etag) && stored.etag != archive.etag => {
+                wrong(format!(
+                    "R2 holds an archive with the ETag {} instead of {}: bytes were changed on their way",
+                    stored.etag, archive.etag
+                ))
+            }
+            Some(_) => Ok(()),
+            None => wrong("R2 does not hold the archive that it has just taken".into()),
         }
     }
 
@@ -83,14 +106,17 @@ impl BackupBucket {
             .map_err(self.failed("aborting the upload"))
     }
 
-    /// Bytes of the archive, if it exists.
-    pub async fn archive_size(&self, id: &BackupId) -> Result<Option<u64>> {
+    /// What R2 knows of the archive, if it exists.
+    pub async fn archive(&self, id: &BackupId) -> Result<Option<StoredArchive>> {
         let object = self
             .bucket
             .head(keys::archive(id))
             .await
             .map_err(self.failed("looking for the archive"))?;
-        Ok(object.map(|object| object.size()))
+        Ok(object.map(|object| StoredArchive {
+            size_bytes: object.size(),
+            etag: object.etag(),
+        }))
     }
 
     /// Makes the backup exist.
@@ -145,5 +171,18 @@ impl BackupBucket {
                 .map_err(self.failed("deleting the backup"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_etags_of_multipart_uploads_are_compared() {
+        assert!(is_multipart_etag("bf25bdcd9ec1ea4eb4b9dfeffeb17c7a-2"));
+        for other in ["bf25bdcd9ec1ea4eb4b9dfeffeb17c7a", "opaque-2", "", "-1"] {
+            assert!(!is_multipart_etag(other), "{other}");
+        }
     }
 }
