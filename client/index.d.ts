@@ -159,6 +159,78 @@ export interface CreatedBackup extends DirectoryBackup {
   readonly report: BackupReport;
 }
 
+/** A stored backup. */
+export interface BackupRecord extends DirectoryBackup {
+  readonly name: string | null;
+  /** Bytes of the archive. */
+  readonly sizeBytes: number;
+  /** Seconds from `createdAt` until it can no longer be restored. */
+  readonly ttl: number;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+  /** Whether it can be restored now. */
+  readonly state: "active" | "expired";
+  /** The id of the Durable Object that made it; absent from other writers, as are the fields below. */
+  readonly sandbox?: string;
+  readonly compression?: Compression;
+  readonly counts?: EntryCounts;
+}
+
+/** What {@link Sandbox.listBackups} takes: filters, an order, a page. */
+export interface ListBackups {
+  dir?: string;
+  name?: string;
+  state?: "active" | "expired";
+  /** `createdAt` when absent. */
+  sort?: "createdAt" | "expiresAt" | "sizeBytes" | "name" | "dir";
+  /** `desc` when absent. */
+  order?: "asc" | "desc";
+  /** Records of a page: 1 to 1000, 100 when absent. */
+  limit?: number;
+  /** Of the page before; filters and order must be the same. */
+  cursor?: string;
+}
+
+/** What {@link Sandbox.listBackups} gives. */
+export interface BackupPage {
+  backups: BackupRecord[];
+  /** For the next page; absent from the last. */
+  cursor?: string;
+}
+
+/**
+ * What {@link Sandbox.pruneBackups} takes. The rules apply to each directory by itself, and a
+ * backup that any of them wants is kept. Hours, days, weeks (from Monday) and months are those
+ * of the calendar in UTC; of each that has backups, the newest one is kept.
+ */
+export interface PruneBackups {
+  /** Only backups of this directory. */
+  dir?: string;
+  keepLast?: number;
+  keepHourly?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  /** Keep what was made within so many seconds before the newest one. */
+  keepWithin?: number;
+  /** Delete what can no longer be restored, whatever the rules say. */
+  expired?: boolean;
+  /** Delete nothing, and tell what would be deleted. */
+  dryRun?: boolean;
+}
+
+/** What {@link Sandbox.pruneBackups} gives. */
+export interface PruneResult {
+  dryRun: boolean;
+  kept: number;
+  /** What was deleted, or would be; at most the first 1000. */
+  deleted: Listed<BackupRecord>;
+  /** Bytes of their archives. */
+  freedBytes: number;
+}
+
 /**
  * How a restored directory is served, best first: Linux's own squashfs, a
  * FUSE view below overlayfs, copy-on-write in user space, a plain copy.
@@ -343,6 +415,35 @@ export interface Sandbox {
 
   /** Takes a restored directory away again; what it covered reappears. */
   unmountBackup(dir: string): Promise<UnmountResult>;
+
+  /**
+   * Backups of this sandbox, the newest first unless something else is asked for. Starts nothing.
+   * @throws `INVALID_BACKUP_CONFIG`
+   */
+  listBackups(query?: ListBackups): Promise<BackupPage>;
+
+  /**
+   * A stored backup, whichever sandbox made it. Starts nothing.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`
+   */
+  getBackup(backup: string | { id: string }): Promise<BackupRecord>;
+
+  /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
+  deleteBackup(
+    backup: string | { id: string },
+  ): Promise<{ success: true; id: string; existed: boolean }>;
+
+  /**
+   * Deletes the backups of this sandbox that no rule keeps.
+   * @throws `INVALID_BACKUP_CONFIG` when no rule is given
+   */
+  pruneBackups(rules: PruneBackups): Promise<PruneResult>;
+
+  /**
+   * Makes the index that {@link Sandbox.listBackups} reads anew from the bucket, with the backups
+   * of writers that do not say which sandbox was theirs, such as `@cloudflare/sandbox` 0.12.
+   */
+  reindexBackups(): Promise<{ indexed: number; unreadable: Listed<string> }>;
 
   /**
    * Ends the backup or restore under way and waits until nothing of it is left; its caller

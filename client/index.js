@@ -46,6 +46,26 @@ class Sandbox {
     return this.#call("cancelOperation", []);
   }
 
+  listBackups(query = {}) {
+    return this.#call("listBackups", [query]);
+  }
+
+  getBackup(id) {
+    return this.#call("getBackup", [id]);
+  }
+
+  deleteBackup(id) {
+    return this.#call("deleteBackup", [id]);
+  }
+
+  pruneBackups(rules) {
+    return this.#call("pruneBackups", [rules]);
+  }
+
+  reindexBackups() {
+    return this.#call("reindexBackups", []);
+  }
+
   exec(command, options = {}) {
     return this.#call("exec", [command, options]);
   }

@@ -7,14 +7,17 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     operations::{Cancellation, Operation, ProgressReport},
-    storage::bucket::BackupBucket,
+    storage::{bucket::BackupBucket, index::Index},
 };
 use futures_util::future::{Either, select};
 use serde::de::DeserializeOwned;
 use std::{pin::pin, rc::Rc};
 
 pub mod create;
+pub mod delete;
 pub mod preview;
+pub mod prune;
+pub mod reindex;
 pub mod restore;
 
 /// What a verb works with.
@@ -23,6 +26,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// The container.
     pub lifecycle: &'a Rc<Lifecycle>,
+    /// What is stored.
+    pub index: &'a Index,
     /// Where it says how far it is.
     pub progress: ProgressReport<'a>,
     /// Whether its result is still wanted.

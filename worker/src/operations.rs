@@ -8,7 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
-use crate::{backup::Context, clock, config::Config, lifecycle::Lifecycle};
+use crate::{backup::Context, clock, config::Config, lifecycle::Lifecycle, storage::index::Index};
 
 /// How long the past counts in a rate: a second ago nearly all of it, ten
 /// times this long ago next to nothing.
@@ -125,6 +125,7 @@ impl Running {
 pub struct Operations {
     config: Rc<Config>,
     lifecycle: Rc<Lifecycle>,
+    index: Rc<Index>,
     /// Taken by the operation that runs; fair, so others follow in order.
     turn: Mutex<()>,
     running: watch::Sender<Option<Running>>,
@@ -132,10 +133,11 @@ pub struct Operations {
 
 impl Operations {
     /// None so far.
-    pub fn new(config: Rc<Config>, lifecycle: Rc<Lifecycle>) -> Self {
+    pub fn new(config: Rc<Config>, lifecycle: Rc<Lifecycle>, index: Rc<Index>) -> Self {
         Self {
             config,
             lifecycle,
+            index,
             turn: Mutex::new(()),
             running: watch::Sender::new(None),
         }
@@ -151,6 +153,7 @@ impl Operations {
         let context = Context {
             config: &self.config,
             lifecycle: &self.lifecycle,
+            index: &self.index,
             progress: ProgressReport {
                 operations: self,
                 cancellation: cancellation.clone(),

@@ -13,7 +13,12 @@ use futures_util::{
     stream,
 };
 use sandbox_shared::{
-    BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError, Strategy,
+    BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
+    Strategy,
+    catalogue::{
+        BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
+        ReindexResult,
+    },
     files::{
         ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
         ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
@@ -32,13 +37,15 @@ use crate::{
     agent::{json, with_query},
     backup::{
         create::{self, CreatedBackup},
-        preview, restore,
+        delete, preview, prune, reindex, restore,
     },
+    clock,
     config::Config,
     http,
     lifecycle::Lifecycle,
     operations::{Cancellation, Operation, Operations},
     sse,
+    storage::{bucket::BackupBucket, index::Index},
 };
 
 mod rpc;
@@ -48,15 +55,22 @@ mod rpc;
 pub struct Sandbox {
     config: Rc<Config>,
     lifecycle: Rc<Lifecycle>,
+    index: Rc<Index>,
     operations: Rc<Operations>,
 }
 
 impl DurableObject for Sandbox {
     fn new(state: State, env: Env) -> Self {
         let config = Rc::new(Config::from_env(env));
+        let index = Rc::new(Index::new(state.storage().sql(), state.id().to_string()));
         let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
-            operations: Rc::new(Operations::new(config.clone(), lifecycle.clone())),
+            operations: Rc::new(Operations::new(
+                config.clone(),
+                lifecycle.clone(),
+                index.clone(),
+            )),
+            index,
             lifecycle,
             config,
         }
@@ -138,6 +152,46 @@ impl Sandbox {
                 agent.unmount(&UnmountBackup { dir }).await
             })
             .await
+    }
+
+    /// Backups of this sandbox: a page of them, filtered and sorted.
+    pub fn list_backups(&self, query: &ListBackups) -> Result<BackupPage> {
+        self.index.list(query, clock::now())
+    }
+
+    /// One stored backup, whichever sandbox made it.
+    pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
+        let metadata = self.bucket(ErrorCode::BackupNotFound)?.metadata(id).await?;
+        match metadata {
+            Some(metadata) => Ok(BackupRecord::new(metadata, clock::now())),
+            None => Err(SandboxError::new(
+                ErrorCode::BackupNotFound,
+                format!("backup {id} has no metadata in the bucket"),
+            )
+            .with("id", id.as_str())),
+        }
+    }
+
+    /// Deletes a backup, whichever sandbox made it.
+    pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        delete::delete(&bucket, &self.index, id).await
+    }
+
+    /// Deletes the backups of this sandbox that no rule keeps.
+    pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        prune::prune(&bucket, &self.index, request, clock::now()).await
+    }
+
+    /// Makes the index anew from the bucket.
+    pub async fn reindex_backups(&self) -> Result<ReindexResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        reindex::reindex(&bucket, &self.index).await
+    }
+
+    fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
+        Ok(BackupBucket::new(self.config.bucket()?, on_failure))
     }
 
     /// Ends the operation that runs, and leaves nothing of it.

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod archive;
+mod catalogue;
 mod concurrency;
 mod container;
 mod copy_on_write;
@@ -73,6 +74,7 @@ fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
+        catalogue::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),

@@ -87,9 +87,14 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
             checksum: Some(archive.checksum.clone()),
             compression: Some(options.compression.clone()),
             counts: Some(archive.counts),
+            sandbox: Some(context.index.sandbox().to_owned()),
             format_version: Some(METADATA_VERSION),
         };
         bucket.put_metadata(&metadata).await?;
+        // The backup exists now, with or without its entry in the index.
+        if let Err(error) = context.index.put(&metadata) {
+            worker::console_error!("indexing backup {id}: {error}");
+        }
         Ok(archive)
     }
     .await;

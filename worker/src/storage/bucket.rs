@@ -3,11 +3,13 @@
 //! R2 is strongly consistent: a read that starts after a write has answered
 //! sees it, wherever it runs (R2, "Consistency model").
 
+use std::collections::HashMap;
+
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
     protocol::{Part, UploadedArchive},
 };
-use worker::{Bucket, MultipartUpload, UploadedPart};
+use worker::{Bucket, Include, MultipartUpload, UploadedPart};
 
 use super::keys;
 
@@ -16,6 +18,28 @@ pub struct BackupBucket {
     bucket: Bucket,
     /// What a failing call to R2 means to the operation at hand.
     on_failure: ErrorCode,
+}
+
+/// Backups that one call to R2 can delete (R2, "Workers API reference", `delete`).
+pub const DELETED_AT_ONCE: usize = 1000;
+
+/// In the custom metadata of `meta.json`: which sandbox made it.
+const SANDBOX_KEY: &str = "sandbox";
+
+/// A backup as the bucket lists it.
+pub struct ListedBackup {
+    /// Names the backup.
+    pub id: BackupId,
+    /// The sandbox that made it, if its writer says so.
+    pub sandbox: Option<String>,
+}
+
+/// Some of the backups in the bucket.
+pub struct ListedPage {
+    /// In the order of their ids.
+    pub backups: Vec<ListedBackup>,
+    /// For the next page, if there is one.
+    pub cursor: Option<String>,
 }
 
 /// An archive in the bucket.
@@ -129,6 +153,13 @@ impl BackupBucket {
                 content_type: Some("application/json".into()),
                 ..Default::default()
             })
+            .custom_metadata(
+                metadata
+                    .sandbox
+                    .iter()
+                    .map(|sandbox| (SANDBOX_KEY.to_owned(), sandbox.clone()))
+                    .collect::<HashMap<_, _>>(),
+            )
             .execute()
             .await
             .map_err(self.failed("writing the metadata"))?;
@@ -159,6 +190,57 @@ impl BackupBucket {
                 format!("the metadata of backup {id} is unreadable: {error}"),
             )
         })
+    }
+
+    /// Whether the backup exists.
+    pub async fn exists(&self, id: &BackupId) -> Result<bool> {
+        let object = self.bucket.head(keys::metadata(id)).await;
+        Ok(object
+            .map_err(self.failed("looking for the metadata"))?
+            .is_some())
+    }
+
+    /// Backups in the order of their ids: a page of them, after `cursor`.
+    pub async fn list(&self, cursor: Option<String>, limit: Option<u32>) -> Result<ListedPage> {
+        let mut list = self
+            .bucket
+            .list()
+            .prefix(keys::PREFIX)
+            .include(vec![Include::CustomMetadata]);
+        if let Some(cursor) = cursor {
+            list = list.cursor(cursor);
+        }
+        if let Some(limit) = limit {
+            list = list.limit(limit);
+        }
+        let page = list
+            .execute()
+            .await
+            .map_err(self.failed("listing the bucket"))?;
+        let backups = page
+            .objects()
+            .into_iter()
+            .filter_map(|object| {
+                let id = keys::metadata_id(&object.key())?;
+                let sandbox = object.custom_metadata().ok()?.remove(SANDBOX_KEY);
+                Some(ListedBackup { id, sandbox })
+            })
+            .collect();
+        Ok(ListedPage {
+            backups,
+            cursor: page.truncated().then(|| page.cursor()).flatten(),
+        })
+    }
+
+    /// Deletes at most [`DELETED_AT_ONCE`] backups, as [`Self::delete`] does.
+    pub async fn delete_all(&self, ids: &[BackupId]) -> Result<()> {
+        for key in [keys::metadata, keys::archive] {
+            self.bucket
+                .delete_multiple(ids.iter().map(key).collect())
+                .await
+                .map_err(self.failed("deleting backups"))?;
+        }
+        Ok(())
     }
 
     /// Deletes both objects of a backup, the metadata first, so that there is
