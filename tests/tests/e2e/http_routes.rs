@@ -177,7 +177,7 @@ async fn unknown_routes_and_methods(stage: Arc<Stage>) {
     for (method, route, code) in [
         (Method::GET, "nonsense", "ROUTE_NOT_FOUND"),
         (Method::GET, "", "ROUTE_NOT_FOUND"),
-        (Method::GET, "backups", "METHOD_NOT_ALLOWED"),
+        (Method::PUT, "backups", "METHOD_NOT_ALLOWED"),
         (Method::PATCH, "files?path=/tmp/x", "METHOD_NOT_ALLOWED"),
         (Method::POST, "status", "METHOD_NOT_ALLOWED"),
     ] {
