@@ -1,9 +1,9 @@
 //! Backups, restores and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use sandbox_shared::{BackupId, Result, backup::iso8601, protocol::CreateProgress};
+use sandbox_shared::{BackupId, Result, SandboxError, backup::iso8601, protocol::CreateProgress};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
@@ -46,7 +46,7 @@ pub struct Operation {
 }
 
 /// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The container comes up.
@@ -113,9 +113,79 @@ struct Running {
     operation: Operation,
     cancellation: Cancellation,
     rate: Rate,
+    phases: Phases,
+}
+
+/// When each phase began, the last one still going on.
+#[derive(Clone, Debug)]
+struct Phases(Vec<(Phase, OffsetDateTime)>);
+
+impl Phases {
+    fn begin(now: OffsetDateTime) -> Self {
+        Self(vec![(Phase::Starting, now)])
+    }
+
+    fn enter(&mut self, phase: Phase, now: OffsetDateTime) {
+        if self.0.last().is_none_or(|(last, _)| *last != phase) {
+            self.0.push((phase, now));
+        }
+    }
+
+    /// Milliseconds of each phase.
+    fn durations(&self, now: OffsetDateTime) -> Vec<(Phase, i64)> {
+        let ends = self.0.iter().skip(1).map(|(_, began)| *began).chain([now]);
+        self.0
+            .iter()
+            .zip(ends)
+            .map(|((phase, began), end)| {
+                let milliseconds = (end - *began).whole_milliseconds();
+                (*phase, i64::try_from(milliseconds).unwrap_or(i64::MAX))
+            })
+            .collect()
+    }
+}
+
+/// What is logged of an operation: one JSON object a line, without any secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEvent<'a> {
+    event: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a BackupId,
+    dir: &'a str,
+    /// `ok`, or the code of the error.
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_uploaded: Option<u64>,
+    duration_ms: i64,
+    phases_ms: BTreeMap<Phase, i64>,
 }
 
 impl Running {
+    fn log(&self, error: Option<&SandboxError>) {
+        let Operation { kind, id, dir, .. } = &self.operation;
+        let phases_ms: BTreeMap<_, _> = self.phases.durations(clock::now()).into_iter().collect();
+        let event = LogEvent {
+            event: "operation",
+            kind,
+            id,
+            dir,
+            outcome: error.map_or("ok", |error| error.code.as_str()),
+            error: error.map(|error| error.message.as_str()),
+            bytes: self.operation.bytes_done,
+            bytes_uploaded: self.operation.backup.map(|backup| backup.bytes_uploaded),
+            duration_ms: phases_ms.values().sum(),
+            phases_ms,
+        };
+        if let Ok(line) = serde_json::to_string(&event) {
+            worker::console_log!("{line}");
+        }
+    }
+
     fn is_of(&self, cancellation: &Cancellation) -> bool {
         Rc::ptr_eq(&self.cancellation.0, &cancellation.0)
     }
@@ -160,7 +230,11 @@ impl Operations {
             },
             cancellation,
         };
-        operation(&context).await
+        let result = operation(&context).await;
+        if let Some(running) = &*self.running.borrow() {
+            running.log(result.as_ref().err());
+        }
+        result
     }
 
     /// The operation that runs.
@@ -210,6 +284,7 @@ impl ProgressReport<'_> {
             operation,
             cancellation: self.cancellation.clone(),
             rate: Rate::default(),
+            phases: Phases::begin(clock::now()),
         }));
     }
 
@@ -217,13 +292,18 @@ impl ProgressReport<'_> {
     pub fn update(&self, change: impl FnOnce(&mut Operation)) {
         self.operations.running.send_modify(|running| {
             let Some(Running {
-                operation, rate, ..
+                operation,
+                rate,
+                phases,
+                ..
             }) = running
             else {
                 return;
             };
             change(operation);
-            let bytes_per_second = rate.update(clock::now(), operation.bytes_done);
+            let now = clock::now();
+            phases.enter(operation.phase, now);
+            let bytes_per_second = rate.update(now, operation.bytes_done);
             operation.bytes_per_second = bytes_per_second.map(|rate| rate as u64);
             operation.seconds_left = bytes_per_second
                 .zip(operation.bytes_total)
@@ -286,6 +366,23 @@ mod tests {
             last = now;
         }
         assert!(last < 1.0);
+    }
+
+    #[test]
+    fn phases_last_until_the_next_begins() {
+        let at = |seconds| OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds);
+        let mut phases = Phases::begin(at(0));
+        phases.enter(Phase::Starting, at(1));
+        phases.enter(Phase::Scanning, at(2));
+        phases.enter(Phase::Uploading, at(5));
+        assert_eq!(
+            phases.durations(at(9)),
+            [
+                (Phase::Starting, 2000),
+                (Phase::Scanning, 3000),
+                (Phase::Uploading, 4000)
+            ]
+        );
     }
 
     #[tokio::test]
