@@ -88,6 +88,11 @@ impl Pieces<'_> {
         self.file.size
     }
 
+    /// Number of blocks, the end in a fragment aside.
+    pub(crate) fn block_count(&self) -> u64 {
+        self.file.block_count
+    }
+
     /// The next piece.
     pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
         let stored = if self.number < self.file.block_count {
