@@ -106,10 +106,14 @@ fn every_compressor_with_the_largest_blocks() {
 
 #[test]
 fn lzma_which_linux_does_not_read() {
-    let source = tree();
-    let (_gzip_directory, gzip) = mksquashfs(source.path(), &["-comp", "gzip"]);
-    let (_lzma_directory, lzma) = mksquashfs(source.path(), &["-comp", "lzma"]);
-    assert_same(&view(&open(&gzip)), &view(&open(&lzma)));
+    let source = tempfile::tempdir().unwrap();
+    for number in 0..300 {
+        let name = source.path().join(format!("file {number}"));
+        fs::write(name, prose(number, number as usize * 1000)).unwrap();
+    }
+    fs::write(source.path().join("noise"), noise(1, 300_000)).unwrap();
+    let (_directory, path) = mksquashfs(source.path(), &["-comp", "lzma"]);
+    assert_same(&snapshot(source.path()), &view(&open(&path)));
 }
 
 #[test]

@@ -75,6 +75,28 @@ fn what_is_around_leaves_no_mark() {
 }
 
 #[test]
+fn many_large_files_are_not_all_open_at_once() {
+    let source = tempfile::tempdir().unwrap();
+    // More than may be open.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let count = limit.current.unwrap().min(30_000) + 100;
+    for number in 0..count {
+        let file = File::create(source.path().join(number.to_string())).unwrap();
+        file.set_len(8_400_000).unwrap();
+    }
+    let archive = Archive::of(source.path(), &Options::default());
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("unpacked");
+    image::unpack(&archive.path, &directory).unwrap();
+    let mut sizes = fs::read_dir(&directory).unwrap().map(|entry| {
+        let metadata = entry.unwrap().metadata().unwrap();
+        (metadata.size(), metadata.blocks())
+    });
+    assert_eq!(fs::read_dir(&directory).unwrap().count() as u64, count);
+    assert!(sizes.all(|facts| facts == (8_400_000, 0)));
+}
+
+#[test]
 fn archives_of_others_come_back_too() {
     let source = tree();
     let (_directory, path) = crate::foreign::mksquashfs(source.path(), &["-comp", "xz"]);

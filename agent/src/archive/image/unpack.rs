@@ -17,7 +17,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -95,7 +95,10 @@ pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveE
     let queue = Queue::new(Task::Directory(Vec::new(), archive.root()));
     let work = |task, queue: &Queue<Task>, scratch: &mut Scratch| match task {
         Task::Directory(path, inode) => unpacker.directory(path, inode, queue, scratch),
-        Task::Share(file) => unpacker.share(&file, scratch),
+        Task::Share(file) => match file.upgrade() {
+            Some(file) => unpacker.share(&file, scratch),
+            None => Ok(()),
+        },
     };
     queue.run(threads, Scratch::default, work)?;
     unpacker.lock_directories()?;
@@ -107,8 +110,9 @@ pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveE
 enum Task {
     /// Fill a directory, which is there, by its path below the root.
     Directory(Vec<u8>, InodeRef),
-    /// Help with a large file.
-    Share(Arc<LargeFile>),
+    /// Help with a large file, if it is not complete. It is not kept open by
+    /// tasks that wait: there may be many.
+    Share(Weak<LargeFile>),
 }
 
 /// A file that several threads write.
@@ -205,7 +209,7 @@ impl Unpacker<'_> {
             let path = || parent.join(entry.name);
             let size = attributes.size;
             if size > LARGE {
-                self.share_out(file, path(), queue)?;
+                self.share_out(file, path(), queue, scratch)?;
             } else {
                 let pieces = self.tree.content(entry.inode)?;
                 if self.write(&file, pieces, size, scratch, &path)? < size {
@@ -340,7 +344,14 @@ impl Unpacker<'_> {
         Ok(None)
     }
 
-    fn share_out(&self, new: New, path: Vec<u8>, queue: &Queue<Task>) -> Result<(), ArchiveError> {
+    /// Writes a large file, together with whoever has nothing else to do.
+    fn share_out(
+        &self,
+        new: New,
+        path: Vec<u8>,
+        queue: &Queue<Task>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ArchiveError> {
         self.tree.content(new.inode)?;
         let size = new.attributes.size;
         ftruncate(&new.handle, size).map_err(at(&path))?;
@@ -350,10 +361,11 @@ impl Unpacker<'_> {
             next: AtomicU64::new(0),
             left: AtomicU64::new(size),
         });
-        for _ in 0..size.div_ceil(SHARE).min(self.threads as u64) {
-            queue.push(Task::Share(Arc::clone(&file)));
+        let helpers = size.div_ceil(SHARE).min(self.threads as u64) - 1;
+        for _ in 0..helpers {
+            queue.push(Task::Share(Arc::downgrade(&file)));
         }
-        Ok(())
+        self.share(&file, scratch)
     }
 
     /// Writes shares of a large file until there are none left. Who writes the
