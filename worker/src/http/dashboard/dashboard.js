@@ -56,14 +56,14 @@ async function follow(rest, body) {
 
 // --- words ---
 
-function bytes(count) {
+function bytes(amount) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (count >= 1000 && unit < units.length - 1) {
-    count /= 1000;
+  while (amount >= 1000 && unit < units.length - 1) {
+    amount /= 1000;
     unit += 1;
   }
-  return `${unit && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[unit]}`;
+  return `${unit && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${units[unit]}`;
 }
 
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
