@@ -140,7 +140,11 @@ impl Lower {
     }
 
     pub(super) fn xattrs(&self, node: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
-        self.archive.xattrs(self.inode(node)?).map_err(errno)
+        let all = self.archive.xattrs(self.inode(node)?).map_err(errno)?;
+        Ok(all
+            .into_iter()
+            .map(|xattr| (xattr.name, xattr.value))
+            .collect())
     }
 
     pub(super) fn xattr(&self, node: u64, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
