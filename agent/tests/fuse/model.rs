@@ -180,7 +180,8 @@ impl World {
                 let file = writing().open(at(path))?;
                 rustix::fs::fallocate(&file, how, *offset, *length)?;
             }
-            CopyRange(from, to, mut read, mut written, length) => {
+            CopyRange(from, to, read, written, length) => {
+                let (mut read, mut written) = (*read, *written);
                 let from = reading().open(at(from))?;
                 let to = writing().open(at(to))?;
                 let mut left = *length;
