@@ -101,11 +101,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => path().prop_map(Unlink),
         6 => (path(), 0..0o10000u32).prop_map(|(p, m)| Mkdir(p, m)),
         3 => path().prop_map(Rmdir),
-        2 => ("[ab/.]{1,20}", path()).prop_map(|(t, p)| Symlink(t, p)),
+        2 => ("[ab][ab/]{0,18}", path()).prop_map(|(t, p)| Symlink(t, p)),
         1 => path().prop_map(Fifo),
         3 => (path(), 0..0o10000u32).prop_map(|(p, m)| Chmod(p, m)),
-        3 => (path(), prop::option::of(0..3000u32), prop::option::of(0..3000u32))
-            .prop_map(|(p, u, g)| Chown(p, u, g)),
+        // Not neither: the kernel does not tell FUSE then, though on a disk it
+        // takes the set-id bits away.
+        3 => (path(), 0..3000u32, 0..3000u32, 0..3)
+            .prop_map(|(p, u, g, which)| Chown(p, (which != 0).then_some(u), (which != 1).then_some(g))),
         3 => (path(), -5..LONG_AGO).prop_map(|(p, t)| SetTimes(p, t)),
         3 => (path(), xattr_name(), prop::collection::vec(any::<u8>(), 0..40), 0..3u32)
             .prop_map(|(p, n, v, f)| SetXattr(p, n, v, f)),
@@ -395,6 +397,15 @@ proptest! {
         let view = View::of(mounts::archive_of(original.path()));
         assert_same(&snapshot(original.path()), &snapshot(view.path()));
         let overlay = Overlay::of(mounts::archive_of(original.path()));
-        assert_same(&snapshot(original.path()), &snapshot(&overlay.path()));
+        let merged = |root: &Path| {
+            let mut tree = snapshot(root);
+            // The top shows the upper directory's attributes, and overlayfs does
+            // not count the links of directories.
+            tree.remove(Path::new(""));
+            let directories = tree.values_mut().filter(|facts| facts.file_type == 'd');
+            directories.for_each(|facts| facts.links = 0);
+            tree
+        };
+        assert_same(&merged(original.path()), &merged(&overlay.path()));
     }
 }
