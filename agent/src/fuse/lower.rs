@@ -14,6 +14,7 @@ use fuser::{FileAttr, FileType, INodeNo};
 use rustix::io::Errno;
 
 use crate::archive::squashfs::{
+    NO_TABLE,
     reader::{Archive, Attributes, InodeRef, Kind, ReadError},
     superblock::Superblock,
 };
@@ -58,6 +59,11 @@ impl Lower {
 
     pub(super) fn superblock(&self) -> &Superblock {
         self.archive.superblock()
+    }
+
+    /// Whether any inode may have extended attributes.
+    pub(super) fn has_xattrs(&self) -> bool {
+        self.superblock().xattr_table.get() != NO_TABLE
     }
 
     fn inode(&self, node: u64) -> Result<InodeRef, Errno> {
