@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::archive::squashfs::{
     NO_TABLE,
-    reader::{Archive, Attributes, InodeRef, Kind, ReadError},
+    reader::{Archive, Attributes, InodeRef, Kind, ReadError, Xattr},
     superblock::Superblock,
 };
 
@@ -145,12 +145,8 @@ impl Lower {
         .ok_or(Errno::NXIO)
     }
 
-    pub(super) fn xattrs(&self, node: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
-        let all = self.archive.xattrs(self.inode(node)?).map_err(errno)?;
-        Ok(all
-            .into_iter()
-            .map(|xattr| (xattr.name, xattr.value))
-            .collect())
+    pub(super) fn xattrs(&self, node: u64) -> Result<Vec<Xattr>, Errno> {
+        self.archive.xattrs(self.inode(node)?).map_err(errno)
     }
 
     pub(super) fn xattr(&self, node: u64, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {

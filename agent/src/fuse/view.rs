@@ -190,7 +190,8 @@ impl Filesystem for View {
             return reply.error(fuser::Errno::ENOSYS);
         }
         let all = self.lower.xattrs(node.0);
-        let list = all.map(|all| reply::xattr_names(request, all.iter().map(|(name, _)| &**name)));
+        let list = all
+            .map(|all| reply::xattr_names(request, all.iter().map(|xattr| xattr.name.as_slice())));
         reply::xattr(reply, size, list);
     }
 

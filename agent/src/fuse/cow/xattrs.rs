@@ -64,7 +64,10 @@ impl Cow {
     pub(super) fn xattrs_of(&self, node: u64, inode: &Inode) -> Result<Xattrs, Errno> {
         match &inode.xattrs {
             Some(all) => Ok(Xattrs::clone(all)),
-            None => Ok(self.lower.xattrs(node)?.into_iter().collect()),
+            None => {
+                let all = self.lower.xattrs(node)?.into_iter();
+                Ok(all.map(|xattr| (xattr.name, xattr.value)).collect())
+            }
         }
     }
 
