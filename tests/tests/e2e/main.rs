@@ -8,10 +8,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod archive;
+mod catalogue;
 mod concurrency;
 mod container;
 mod copy_on_write;
 mod corrupt_archive;
+mod dashboard;
 mod errors_for_every_caller;
 mod exec;
 mod expiry;
@@ -27,7 +29,9 @@ mod large_tree;
 mod missing_backup;
 mod missing_settings;
 mod production;
+mod progress;
 mod restore;
+mod selection;
 
 use std::{
     pin::Pin,
@@ -71,10 +75,12 @@ fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
+        catalogue::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),
         corrupt_archive::tests(),
+        dashboard::tests(),
         errors_for_every_caller::tests(),
         exec::tests(),
         expiry::tests(),
@@ -89,7 +95,9 @@ fn all() -> Vec<Tests> {
         missing_backup::tests(),
         missing_settings::tests(),
         production::tests(),
+        progress::tests(),
         restore::tests(),
+        selection::tests(),
     ]
 }
 
