@@ -27,7 +27,7 @@ use sandbox_shared::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    archive::{ArchiveError, image::Superblock},
+    archive::{ArchiveError, image},
     paths,
     state::StateDir,
     transfer::{Store, TransferError},
@@ -264,7 +264,7 @@ impl Mounts {
             // All of it, not the fields one by one: dropping it has a meaning.
             let mut building = building;
             let slot = &mut building.slot;
-            Superblock::read(&slot.archive())?;
+            image::describe(&slot.archive())?;
             make_target(slot)?;
             slot.assemble()?;
             mounts.replace(slot)?;

@@ -37,6 +37,14 @@ pub(crate) enum Stored {
     },
 }
 
+/// Room for [`Archive::piece_content`], to be used again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+    /// The last one.
+    fragment: Option<(StoredBlock, Arc<Vec<u8>>)>,
+}
+
 /// Goes through the content of a file.
 #[derive(Clone)]
 pub(crate) struct Pieces<'a> {
@@ -80,6 +88,11 @@ impl Pieces<'_> {
         self.file.size
     }
 
+    /// Number of blocks, the end in a fragment aside.
+    pub(crate) fn block_count(&self) -> u64 {
+        self.file.block_count
+    }
+
     /// The next piece.
     pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
         let stored = if self.number < self.file.block_count {
@@ -117,8 +130,7 @@ impl Pieces<'_> {
         Ok(())
     }
 
-    /// Goes to the piece with byte `offset`, which is in the file, from the
-    /// start or from before it.
+    /// Goes from the start to the piece with byte `offset`, which is in the file.
     fn go_to(&mut self, inode: InodeRef, offset: u64) -> Result<(), ReadError> {
         let block = offset / self.archive.store.block_size() as u64;
         // If it is in a fragment, no other block matters.
@@ -128,22 +140,20 @@ impl Pieces<'_> {
         }
         let waypoints =
             (block >= STRIDE).then(|| self.archive.waypoints(inode, self.file.block_count));
-        if let Some(waypoints) = &waypoints {
-            if let Some((number, (place, position))) = waypoints.last(block / STRIDE) {
-                if number * STRIDE > self.number {
-                    self.file.sizes = self.archive.inodes.at(&self.archive.store, place)?;
-                    self.position = position;
-                    self.number = number * STRIDE;
-                }
-            }
+        if let Some(waypoints) = &waypoints
+            && let Some((number, (place, position))) = waypoints.last(block / STRIDE)
+        {
+            self.file.sizes = self.archive.inodes.at(&self.archive.store, place)?;
+            self.position = position;
+            self.number = number * STRIDE;
         }
         while self.number < block {
             self.advance(block)?;
-            if let Some(waypoints) = &waypoints {
-                if self.number.is_multiple_of(STRIDE) {
-                    let place = self.file.sizes.place(&self.archive.inodes);
-                    waypoints.add(self.number / STRIDE, (place, self.position));
-                }
+            if let Some(waypoints) = &waypoints
+                && self.number.is_multiple_of(STRIDE)
+            {
+                let place = self.file.sizes.place(&self.archive.inodes);
+                waypoints.add(self.number / STRIDE, (place, self.position));
             }
         }
         Ok(())
@@ -262,6 +272,44 @@ impl Archive {
         let position = position
             .ok_or_else(|| ReadError::damaged("a file's blocks are nowhere", block.position))?;
         self.store.read(buffer, position)
+    }
+
+    /// All of a piece, past the cache but for fragments; `None` for a hole.
+    pub(crate) fn piece_content<'s>(
+        &self,
+        piece: &Piece,
+        scratch: &'s mut Scratch,
+    ) -> Result<Option<&'s [u8]>, ReadError> {
+        match piece.stored {
+            Stored::Hole => Ok(None),
+            Stored::Block(block) => {
+                self.decode(block, piece.length, &mut scratch.bytes)?;
+                check_length(block, piece.length, scratch.bytes.len())?;
+                Ok(Some(&scratch.bytes))
+            }
+            Stored::Fragment { number, start } => {
+                let block = self.fragment(number)?;
+                if scratch.fragment.as_ref().is_none_or(|(of, _)| *of != block) {
+                    let content = self.store.block(block, self.store.block_size())?;
+                    scratch.fragment = Some((block, content));
+                }
+                let content = scratch.fragment.as_ref().map_or(&[][..], |(_, c)| c);
+                let start = start as usize;
+                check_tail(block, start + piece.length, content.len())?;
+                Ok(Some(&content[start..start + piece.length]))
+            }
+        }
+    }
+
+    /// Puts the content of a block, at most `room` bytes, into `content`, past
+    /// the cache.
+    pub(crate) fn decode(
+        &self,
+        block: StoredBlock,
+        room: usize,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        self.store.decode(block, room, content)
     }
 
     /// Where a fragment is.
