@@ -113,15 +113,25 @@ impl Drop for Session {
     }
 }
 
-/// Asks for `flags`, as far as this kernel has them.
-pub(super) fn request(config: &mut KernelConfig, flags: InitFlags) {
-    let offered = flags & config.capabilities();
+/// Asks for what both file systems need, and for `flags` as far as this kernel
+/// has them.
+///
+/// # Errors
+/// The kernel would have to open files and directories with us: it is older than
+/// Linux 5.1.
+pub(super) fn negotiate(config: &mut KernelConfig, flags: InitFlags) -> io::Result<()> {
+    let needed = InitFlags::FUSE_NO_OPEN_SUPPORT
+        | InitFlags::FUSE_NO_OPENDIR_SUPPORT
+        | InitFlags::FUSE_DO_READDIRPLUS
+        | InitFlags::FUSE_PARALLEL_DIROPS;
+    let offered = config.capabilities();
     config
-        .add_capabilities(offered)
-        .expect("only what is offered");
+        .add_capabilities(needed | flags & offered)
+        .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
     // What one request can carry: 256 pages, the kernel's usual limit.
-    config.set_max_write(1 << 20).expect("below fuser's limit");
-    config.set_max_background(64).expect("not zero");
+    let _ = config.set_max_write(1 << 20);
+    let _ = config.set_max_background(64);
+    Ok(())
 }
 
 /// Lets the kernel read 1 MiB ahead instead of 128 KiB. Only root of the whole

@@ -85,17 +85,12 @@ impl View {
 
 impl Filesystem for View {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        session::request(
+        session::negotiate(
             config,
-            InitFlags::FUSE_DO_READDIRPLUS
-                | InitFlags::FUSE_PARALLEL_DIROPS
-                | InitFlags::FUSE_CACHE_SYMLINKS
-                | InitFlags::FUSE_NO_OPEN_SUPPORT
-                | InitFlags::FUSE_NO_OPENDIR_SUPPORT
+            InitFlags::FUSE_CACHE_SYMLINKS
                 | InitFlags::FUSE_EXPORT_SUPPORT
                 | InitFlags::FUSE_POSIX_ACL,
-        );
-        Ok(())
+        )
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

@@ -290,11 +290,14 @@ fn set_id_bits_go_with_a_new_owner_and_a_foreign_write() {
     assert_eq!(mode(), 0o777);
 }
 
-/// The directories that a mount is below are its owner's only.
+/// Temporary directories are their owner's only; what is mounted there is to be
+/// seen by others.
 fn allow_others(path: &Path) {
-    for directory in path.ancestors().take_while(|path| path.parent().is_some()) {
+    for directory in path.ancestors() {
         let mode = directory.metadata().unwrap().mode();
-        fs::set_permissions(directory, Permissions::from_mode(mode & 0o7777 | 0o111)).unwrap();
+        if mode & 0o111 != 0o111 {
+            fs::set_permissions(directory, Permissions::from_mode(mode & 0o7777 | 0o111)).unwrap();
+        }
     }
 }
 

@@ -39,18 +39,13 @@ fn offset(offset: i64) -> Result<u64, Errno> {
 
 impl Filesystem for Cow {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        session::request(
+        session::negotiate(
             config,
-            InitFlags::FUSE_DO_READDIRPLUS
-                | InitFlags::FUSE_PARALLEL_DIROPS
-                | InitFlags::FUSE_CACHE_SYMLINKS
-                | InitFlags::FUSE_NO_OPEN_SUPPORT
-                | InitFlags::FUSE_NO_OPENDIR_SUPPORT
+            InitFlags::FUSE_CACHE_SYMLINKS
                 | InitFlags::FUSE_POSIX_ACL
                 | InitFlags::FUSE_DONT_MASK
                 | InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-        );
-        Ok(())
+        )
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
