@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("mksquashfs", "squashfs-tools"),
     ("mount", "mount"),
     ("musl-gcc", "musl-tools"),
+    ("python3", "python3"),
     ("setfacl", "acl"),
     ("squashfuse", "squashfuse"),
     ("tar", "tar"),
