@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod exec;
 pub mod files;
+pub mod fuse;
 pub mod init;
 pub mod mount;
 pub mod paths;

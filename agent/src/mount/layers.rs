@@ -23,20 +23,22 @@ use rustix::{
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
 };
-use sandbox_shared::Strategy;
+use sandbox_shared::{Strategy, protocol::env};
 
 use super::{
     MountError, daemon,
     record::{Slot, identity},
     table,
+    users::{self, User},
 };
-use crate::archive::image;
+use crate::{archive::image, fuse::archive_file};
 
 /// Device nodes of an archive do not work, whatever the strategy.
 const FLAGS: MountFlags = MountFlags::NODEV;
 
 impl Slot {
-    /// Builds the directory in the slot.
+    /// Builds the directory in the slot, with what has been written to it if
+    /// it was there before. Its daemon runs, or the whole archive is here.
     pub(super) fn assemble(&mut self) -> Result<(), MountError> {
         if let Some(copy) = &mut self.record.copy {
             image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
@@ -46,18 +48,21 @@ impl Slot {
             std::fs::remove_file(self.archive())?;
             return Ok(());
         }
+        let archive = self.source().join(archive_file::NAME);
         match self.record.strategy {
-            Strategy::Kernel => self.mount_loop()?,
-            _ => daemon::start(
+            Strategy::Kernel => self.mount_loop(&archive)?,
+            _ => run(
                 "squashfuse_ll",
                 "ro,nodev,suid,allow_other",
-                &[&self.archive(), &self.lower()],
+                &[&archive, &self.lower()],
             )?,
         }
-        std::fs::create_dir_all(self.upper())?;
+        if !self.upper().exists() {
+            std::fs::create_dir_all(self.upper())?;
+            // The top directory shows the attributes of the upper one.
+            copy_attributes(&self.lower(), &self.upper())?;
+        }
         std::fs::create_dir_all(self.work())?;
-        // The top directory shows the attributes of the upper one.
-        copy_attributes(&self.lower(), &self.upper())?;
         let layers = format!(
             "lowerdir={},upperdir={},workdir={}",
             self.lower().display(),
@@ -65,7 +70,7 @@ impl Slot {
             self.work().display()
         );
         if self.record.strategy == Strategy::Fuse {
-            daemon::start(
+            run(
                 "fuse-overlayfs",
                 &format!("{layers},nodev,suid,allow_other"),
                 &[&self.root()],
@@ -85,17 +90,18 @@ impl Slot {
         if names(&self.root())? != names(&self.lower())? {
             return Err(MountError::Unreadable);
         }
-        self.record.device = table::topmost(&self.root())?.map(|entry| entry.device);
+        let mounted = table::topmost(&self.root())?.ok_or(MountError::Unreadable)?;
+        self.record.devices.push(mounted.device);
         self.save()?;
         Ok(())
     }
 
     /// `mount(8)` finds a free loop device, and has the kernel free it again
     /// together with the mount.
-    fn mount_loop(&self) -> Result<(), MountError> {
+    fn mount_loop(&self, archive: &Path) -> Result<(), MountError> {
         let output = Command::new("mount")
             .args(["-t", "squashfs", "-o", "ro,nodev,loop"])
-            .args([self.archive(), self.lower()])
+            .args([archive, &self.lower()])
             .stdin(Stdio::null())
             .output()
             .map_err(|error| MountError::Program {
@@ -125,15 +131,35 @@ impl Slot {
         }
     }
 
-    /// Gives the target back what it was.
-    pub(super) fn detach(&self) -> Result<(), MountError> {
-        if !self.is_attached()? {
+    /// Gives the target back what it was. Processes that use the directory are
+    /// a reason not to, unless it is done by `force`: then they keep what they
+    /// have, which is served no more.
+    pub(super) fn detach(&self, force: bool) -> Result<(), MountError> {
+        let target = &self.record.target;
+        let not_used = |users: Vec<User>| match users.is_empty() || force {
+            true => Ok(()),
+            false => Err(MountError::Busy {
+                dir: self.record.dir.clone(),
+                users,
+            }),
+        };
+        if let Some(copy) = &self.record.copy {
+            if self.is_attached()? {
+                not_used(users::of_directory(target))?;
+                self.exchange(&copy.path)?;
+            }
             return Ok(());
         }
-        match &self.record.copy {
-            Some(copy) => self.exchange(&copy.path),
-            None => Ok(take_away(&self.record.target)?),
+        while self.is_attached()? {
+            match unmount(target, UnmountFlags::NOFOLLOW) {
+                Err(Errno::BUSY) => {
+                    not_used(users::of_mount(target))?;
+                    take_away(target)?;
+                }
+                unmounted => unmounted.map_err(system("unmount"))?,
+            }
         }
+        Ok(())
     }
 
     fn exchange(&self, copy: &Path) -> Result<(), MountError> {
@@ -156,7 +182,7 @@ impl Slot {
                 Ok(copy.identity.is_some() && identity(&self.record.target).ok() == copy.identity)
             }
             None => Ok(table::topmost(&self.record.target)?
-                .is_some_and(|entry| Some(entry.device) == self.record.device)),
+                .is_some_and(|entry| self.record.devices.contains(&entry.device))),
         }
     }
 
@@ -167,9 +193,9 @@ impl Slot {
         lower_lives && readable(&self.record.target)
     }
 
-    /// Removes everything, the slot included.
-    pub(super) fn discard(&self) -> Result<(), MountError> {
-        self.detach()?;
+    /// Takes everything down that serves the directory, but leaves what is
+    /// attached, which is dead then, and all files.
+    pub(super) fn dismantle(&self) -> io::Result<()> {
         // Those made last come down first.
         let mounts = table::read()?;
         for entry in mounts.iter().rev() {
@@ -177,7 +203,13 @@ impl Slot {
                 take_away(&entry.point)?;
             }
         }
-        daemon::stop(&self.dir)?;
+        daemon::stop(&self.dir)
+    }
+
+    /// Removes everything, the slot included.
+    pub(super) fn discard(&self, force: bool) -> Result<(), MountError> {
+        self.detach(force)?;
+        self.dismantle()?;
         if let Some(copy) = &self.record.copy {
             remove_tree(&copy.path)?;
         }
@@ -209,8 +241,7 @@ fn system(call: &'static str) -> impl Fn(Errno) -> MountError {
 }
 
 /// Unmounts. Where a process still uses the mount, it is detached at once and
-/// ends with its last user: a server that runs in a restored directory must
-/// not be able to block the next restore, and nothing new can find its way in.
+/// ends with its last user, and nothing new can find its way in.
 fn take_away(point: &Path) -> io::Result<()> {
     match unmount(point, UnmountFlags::NOFOLLOW) {
         Err(Errno::BUSY) => Ok(unmount(
@@ -220,6 +251,26 @@ fn take_away(point: &Path) -> io::Result<()> {
         // It is not a mount, or not any more.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs a program that mounts something and goes on in the background.
+fn run(program: &'static str, options: &str, arguments: &[&Path]) -> Result<(), MountError> {
+    let failed = |reason: String| MountError::Program { program, reason };
+    let status = Command::new(program)
+        .args(["-o", options])
+        .args(arguments)
+        .current_dir("/")
+        .env_remove(env::TOKEN)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| failed(error.to_string()))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(failed(status.to_string()))
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 use sandbox_shared::{BackupId, Compression, SandboxError, Strategy};
+use tokio::runtime::Handle;
 
 use super::{
-    MountError,
+    MountError, daemon,
     record::{Copy, Record, Slot},
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     archive::squashfs::writer::FileSink,
     backup::Plan,
     state::StateDir,
+    transfer::lazy,
 };
 
 /// Room that a substitute for upper layers must have, in bytes.
@@ -110,6 +112,7 @@ fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capabil
 
 /// Builds the directory, and does in it what must work.
 fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<(), MountError> {
+    let size_bytes = archive.metadata()?.len();
     let mut slot = Slot::create(state, |dir| Record {
         id: BackupId::from_random([0; 16]),
         dir: String::new(),
@@ -120,12 +123,19 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
             path: dir.join("copy"),
             identity: None,
         }),
-        device: None,
+        size_bytes,
+        checksum: None,
+        cache_bytes: None,
+        devices: Vec::new(),
         made: Vec::new(),
         complete: false,
     })?;
     let worked = (|| {
         std::fs::copy(archive, slot.archive())?;
+        lazy::adopt(&slot.archive())?;
+        if capability.strategy != Strategy::Extract {
+            Handle::current().block_on(daemon::start(&slot.dir, None))?;
+        }
         slot.assemble()?;
         let root = match &slot.record.copy {
             Some(copy) => copy.path.clone(),
@@ -143,5 +153,5 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
         }
         Ok(())
     })();
-    slot.discard().and(worked)
+    slot.discard(true).and(worked)
 }

@@ -71,7 +71,7 @@ pub fn of_file(file: &File, part_size_bytes: NonZeroU64) -> io::Result<ArchiveCh
 }
 
 /// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

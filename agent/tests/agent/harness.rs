@@ -104,7 +104,7 @@ impl Playground {
             let path = process.unwrap().path();
             let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line);
-            if line.contains(here) && line.contains("fuse") {
+            if line.contains(here) && (line.contains("fuse") || line.contains("serve-mount")) {
                 found.insert(format!("process {}: {line}", path.display()));
             }
         }
@@ -123,6 +123,19 @@ impl Playground {
             }));
         }
         found
+    }
+
+    /// Daemons that serve restored directories here.
+    pub(crate) fn daemons(&self) -> Vec<rustix::process::Pid> {
+        let footprint = self.footprint();
+        let lines = footprint.iter().filter(|line| line.contains("serve-mount"));
+        lines
+            .map(|line| {
+                let number = line.strip_prefix("process /proc/").unwrap();
+                let (pid, _) = number.split_once(':').unwrap();
+                rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()
+            })
+            .collect()
     }
 
     /// Waits until nothing is left.
@@ -303,7 +316,13 @@ impl Agent {
     }
 
     pub(crate) async fn unmount(&self, dir: &str) {
-        let response = self.post(paths::UNMOUNT, &json!({ "dir": dir })).await;
+        self.unmount_by(dir, false).await;
+    }
+
+    /// Takes a restored directory away, also under those who use it.
+    pub(crate) async fn unmount_by(&self, dir: &str, force: bool) {
+        let request = json!({ "dir": dir, "force": force });
+        let response = self.post(paths::UNMOUNT, &request).await;
         let status = response.status();
         assert_eq!(status, StatusCode::OK, "{}", response.text().await.unwrap());
     }
@@ -345,10 +364,12 @@ pub(crate) fn restore_request(
         dir: dir.to_owned(),
         source: ArchiveSource {
             url: store.archive_url(),
+            url_expires_at: None,
             size_bytes: archive.size_bytes,
             checksum: Some(archive.checksum.clone()),
         },
         strategy,
+        force: false,
     }
 }
 

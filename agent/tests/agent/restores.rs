@@ -247,21 +247,41 @@ async fn cancelling_a_download_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_busy_directory_can_be_taken_away() {
+async fn a_busy_directory_is_taken_away_only_by_force() {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     for strategy in Strategy::ALL {
         let dir = playground.text("target");
-        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        let mut request = restore_request(&dir, &store, &archive, Some(strategy));
         agent.restored(&request).await;
+        std::fs::write(playground.path("target/a"), "my work").unwrap();
+        let mut user = Command::new("sleep")
+            .arg("1000")
+            .current_dir(playground.path("target/sub"))
+            .spawn()
+            .unwrap();
+        let refused = failed(agent.restore(&request).await);
+        let response = agent.post(paths::UNMOUNT, &json!({ "dir": dir })).await;
+        for error in [refused, error(response).await] {
+            assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
+            let named = json!([{ "pid": user.id(), "command": "sleep" }]);
+            assert_eq!(error.context["processes"], named, "{strategy}");
+            assert!(error.message.contains(&user.id().to_string()), "{error}");
+        }
+        assert_eq!(text(playground.path("target/a")), "my work");
+        request.force = true;
+        agent.restored(&request).await;
+        assert_eq!(text(playground.path("target/a")), "first");
+        user.kill().unwrap();
+        user.wait().unwrap();
         let mut user = Command::new("sleep")
             .arg("1000")
             .current_dir(&dir)
             .spawn()
             .unwrap();
-        agent.unmount(&dir).await;
+        agent.unmount_by(&dir, true).await;
         assert!(!playground.path("target").exists(), "{strategy}");
         user.kill().unwrap();
         user.wait().unwrap();
@@ -298,57 +318,70 @@ async fn restores_within_restores_go_with_the_outer_one() {
     assert_eq!(playground.footprint(), [].into());
 }
 
-#[tokio::test]
-async fn a_dead_daemon_is_seen_and_the_next_agent_removes_it() {
+fn kill(daemons: Vec<rustix::process::Pid>) {
+    for pid in daemons {
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+}
+
+/// What kills a daemon does not take away what was written.
+async fn life_after_death(strategy: Strategy) {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
-    for strategy in [Strategy::Overlay, Strategy::Fuse] {
-        let dir = playground.text(strategy.as_str());
-        agent
-            .restored(&restore_request(&dir, &store, &archive, Some(strategy)))
-            .await;
-    }
-    for line in playground.footprint() {
-        if let Some(process) = line.strip_prefix("process /proc/") {
-            let (pid, _) = process.split_once(':').unwrap();
-            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-            rustix::process::kill_process(pid, Signal::KILL).unwrap();
-        }
-    }
-    eventually("the daemons are dead", || {
-        !playground
-            .footprint()
-            .iter()
-            .any(|line| line.starts_with("process"))
-    })
-    .await;
-    let mounts = agent.status().await.mounts;
-    assert_eq!(mounts.len(), 2);
-    assert!(
-        mounts.iter().all(|mount| mount.state == MountState::Lost),
-        "{mounts:?}"
-    );
-
-    // Restoring again mends it.
-    let dir = playground.text("fuse");
-    agent
-        .restored(&restore_request(&dir, &store, &archive, None))
+    let dir = playground.text("target");
+    let path = playground.path("target");
+    let request = restore_request(&dir, &store, &archive, Some(strategy));
+    agent.restored(&request).await;
+    std::fs::write(path.join("sub/b"), "my work").unwrap();
+    std::fs::remove_file(path.join("a")).unwrap();
+    for _ in 0..2 {
+        let daemons = playground.daemons();
+        assert_eq!(daemons.len(), 1);
+        kill(daemons.clone());
+        eventually("another daemon serves", || {
+            let now = playground.daemons();
+            now.len() == 1 && now != daemons && path.join("sub/b").exists()
+        })
         .await;
-    assert_eq!(text(playground.path("fuse/a")), "first");
-
-    agent.signal(Signal::KILL);
-    drop(agent);
-    let agent = Agent::start(&playground);
+        assert_eq!(text(path.join("sub/b")), "my work");
+        assert!(!path.join("a").exists());
+    }
     let mounts = agent.status().await.mounts;
-    assert_eq!(
-        mounts.len(),
-        1,
-        "the lost one is gone, the living one is kept"
-    );
+    assert_eq!(mounts[0].state, MountState::Active);
     agent.unmount(&dir).await;
     assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn a_kernel_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Kernel).await;
+}
+
+#[tokio::test]
+async fn an_overlay_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Overlay).await;
+}
+
+#[tokio::test]
+async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse] {
+        let dir = playground.text(strategy.as_str());
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+    }
+    agent.signal(Signal::KILL);
+    drop(agent);
+    kill(playground.daemons());
+    let agent = Agent::start(&playground);
+    assert_eq!(agent.status().await.mounts, []);
+    assert_eq!(playground.footprint(), [].into());
+    assert!(!playground.path("kernel").exists());
 }
 
 #[tokio::test]

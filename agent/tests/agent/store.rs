@@ -54,7 +54,19 @@ impl Store {
             .route("/parts/{number}", put(put_part))
             .route("/archive", get(get_archive))
             .with_state(store.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        // Not on the thread of the test, which waits for files of a mount to be
+        // read that are served from here.
+        let listener = listener.into_std().unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
         store
     }
 
