@@ -16,6 +16,7 @@
 //! documentation (`Documentation/filesystems/squashfs.rst`).
 
 pub mod compressor;
+pub mod decoder;
 pub mod directory;
 pub mod fragment;
 pub mod inode;

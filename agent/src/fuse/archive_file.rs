@@ -9,23 +9,24 @@ use std::{
     io,
     path::Path,
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request,
 };
 
-use super::session::{self, Options, Session};
+use super::{
+    reply::{FOREVER, GENERATION},
+    session::{self, Options, Session},
+};
 use crate::archive::squashfs::reader::ReadAt;
 
 /// The name of the file.
 pub const NAME: &str = "archive.sqsh";
 
 const FILE: INodeNo = INodeNo(2);
-/// Nothing ever changes.
-const FOREVER: Duration = Duration::from_secs(1 << 30);
 /// The longest answer, in bytes: as many pages as the kernel asks for at once.
 const LONGEST: u32 = 1 << 20;
 
@@ -33,9 +34,12 @@ const LONGEST: u32 = 1 << 20;
 ///
 /// # Errors
 /// The file system cannot be mounted.
-pub fn serve(archive: Arc<dyn ReadAt>, mountpoint: &Path) -> io::Result<Session> {
-    let options = Options::default();
-    Session::start(ArchiveFile { archive }, mountpoint, &options, true)
+pub fn serve(
+    archive: Arc<dyn ReadAt>,
+    mountpoint: &Path,
+    options: &Options,
+) -> io::Result<Session> {
+    Session::start(ArchiveFile { archive }, mountpoint, options, true)
 }
 
 struct ArchiveFile {
@@ -81,7 +85,7 @@ impl Filesystem for ArchiveFile {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if parent == INodeNo::ROOT && name == NAME {
-            reply.entry(&FOREVER, &self.attributes(FILE), Generation(0));
+            reply.entry(&FOREVER, &self.attributes(FILE), GENERATION);
         } else {
             reply.error(Errno::ENOENT);
         }

@@ -15,7 +15,6 @@ use rustix::{
 
 /// How to mount.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Options {
     /// Threads that answer requests. More than there are cores, as some of them
     /// wait for the archive's bytes to arrive.

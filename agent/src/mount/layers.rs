@@ -23,7 +23,7 @@ use rustix::{
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
 };
-use sandbox_shared::{Strategy, protocol::env};
+use sandbox_shared::Strategy;
 
 use super::{
     MountError, daemon,
@@ -48,52 +48,52 @@ impl Slot {
             std::fs::remove_file(self.archive())?;
             return Ok(());
         }
-        let archive = self.source().join(archive_file::NAME);
-        match self.record.strategy {
-            Strategy::Kernel => self.mount_loop(&archive)?,
-            _ => run(
-                "squashfuse_ll",
-                "ro,nodev,suid,allow_other",
-                &[&archive, &self.lower()],
-            )?,
-        }
-        if !self.upper().exists() {
-            std::fs::create_dir_all(self.upper())?;
-            // The top directory shows the attributes of the upper one.
-            copy_attributes(&self.lower(), &self.upper())?;
-        }
-        std::fs::create_dir_all(self.work())?;
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            self.lower().display(),
-            self.upper().display(),
-            self.work().display()
-        );
-        if self.record.strategy == Strategy::Fuse {
-            run(
-                "fuse-overlayfs",
-                &format!("{layers},nodev,suid,allow_other"),
-                &[&self.root()],
-            )?;
-        } else {
-            let options = CString::new(format!("{layers},redirect_dir=on"))
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
-            mount(
-                "sandbox-agent",
-                self.root(),
-                "overlay",
-                FLAGS,
-                options.as_c_str(),
-            )
-            .map_err(system("mount overlayfs"))?;
-        }
-        if names(&self.root())? != names(&self.lower())? {
+        let expected = match self.record.strategy {
+            // It shows itself, and is compared with nothing.
+            Strategy::Fuse => self.root(),
+            Strategy::Kernel => {
+                self.mount_loop(&self.source().join(archive_file::NAME))?;
+                self.mount_overlay()?;
+                self.lower()
+            }
+            _ => {
+                self.mount_overlay()?;
+                self.lower()
+            }
+        };
+        let shown = names(&self.root())?;
+        if self.record.devices.is_empty() && shown != names(&expected)? {
             return Err(MountError::Unreadable);
         }
         let mounted = table::topmost(&self.root())?.ok_or(MountError::Unreadable)?;
         self.record.devices.push(mounted.device);
         self.save()?;
         Ok(())
+    }
+
+    fn mount_overlay(&self) -> Result<(), MountError> {
+        if !self.upper().exists() {
+            std::fs::create_dir_all(self.upper())?;
+            // The top directory shows the attributes of the upper one.
+            copy_attributes(&self.lower(), &self.upper())?;
+        }
+        std::fs::create_dir_all(self.work())?;
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},redirect_dir=on",
+            self.lower().display(),
+            self.upper().display(),
+            self.work().display()
+        );
+        let options =
+            CString::new(options).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+        mount(
+            "sandbox-agent",
+            self.root(),
+            "overlay",
+            FLAGS,
+            options.as_c_str(),
+        )
+        .map_err(system("mount overlayfs"))
     }
 
     /// `mount(8)` finds a free loop device, and has the kernel free it again
@@ -251,26 +251,6 @@ fn take_away(point: &Path) -> io::Result<()> {
         // It is not a mount, or not any more.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Runs a program that mounts something and goes on in the background.
-fn run(program: &'static str, options: &str, arguments: &[&Path]) -> Result<(), MountError> {
-    let failed = |reason: String| MountError::Program { program, reason };
-    let status = Command::new(program)
-        .args(["-o", options])
-        .args(arguments)
-        .current_dir("/")
-        .env_remove(env::TOKEN)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|error| failed(error.to_string()))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(failed(status.to_string()))
     }
 }
 

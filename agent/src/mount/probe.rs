@@ -145,12 +145,7 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
             return Err(MountError::Unreadable);
         }
         std::fs::write(root.join("directory/file"), "changed")?;
-        // A directory of the archive can be renamed; fuse-overlayfs answers
-        // EXDEV to that, which programs have to take as they would between
-        // file systems. It is better than nothing.
-        if capability.strategy != Strategy::Fuse {
-            std::fs::rename(root.join("directory"), root.join("renamed"))?;
-        }
+        std::fs::rename(root.join("directory"), root.join("renamed"))?;
         Ok(())
     })();
     slot.discard(true).and(worked)

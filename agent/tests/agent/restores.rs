@@ -61,14 +61,12 @@ async fn life_of_a_restore(strategy: Strategy) {
     std::fs::write(path.join("added"), "new").unwrap();
     std::fs::remove_file(path.join("noise")).unwrap();
     std::fs::remove_dir_all(path.join("with space")).unwrap();
-    if strategy != Strategy::Fuse {
-        std::fs::rename(path.join("empty"), path.join("renamed")).unwrap();
-        std::fs::rename(
-            path.join("deep component of a path"),
-            path.join("sticky dir/deep"),
-        )
-        .unwrap();
-    }
+    std::fs::rename(path.join("empty"), path.join("renamed")).unwrap();
+    std::fs::rename(
+        path.join("deep component of a path"),
+        path.join("sticky dir/deep"),
+    )
+    .unwrap();
     assert_eq!(text(path.join("zeros")), "changed");
     assert!(!path.join("noise").exists());
 
@@ -362,6 +360,11 @@ async fn a_kernel_restore_outlives_its_daemon() {
 #[tokio::test]
 async fn an_overlay_restore_outlives_its_daemon() {
     life_after_death(Strategy::Overlay).await;
+}
+
+#[tokio::test]
+async fn a_fuse_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Fuse).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! Compressors: their numbers, their options on disk, and compressing a block.
+//! [`super::decoder`] does the reverse.
 
 use libdeflater::CompressionLvl;
 use lz4_flex::block::{CompressTable, compress_into_with_table};
@@ -10,7 +11,51 @@ use zerocopy::{
 
 use super::MAX_BLOCK_SIZE;
 
-/// The number of a format in the superblock.
+/// The compressors that the format knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressor {
+    /// Deflate in zlib's format (RFC 1950).
+    Gzip,
+    /// LZMA in the `.lzma` format, which Linux's driver never read.
+    Lzma,
+    /// LZO1X.
+    Lzo,
+    /// LZMA2 in the `.xz` format.
+    Xz,
+    /// LZ4 blocks.
+    Lz4,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+impl Compressor {
+    /// By its number in the superblock.
+    pub const fn from_id(id: u16) -> Option<Self> {
+        Some(match id {
+            1 => Self::Gzip,
+            2 => Self::Lzma,
+            3 => Self::Lzo,
+            4 => Self::Xz,
+            5 => Self::Lz4,
+            6 => Self::Zstd,
+            _ => return None,
+        })
+    }
+
+    /// As `mksquashfs -comp` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Lzma => "lzma",
+            Self::Lzo => "lzo",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The number of a format in the superblock: see [`Compressor`].
 pub const fn compressor_id(format: CompressionFormat) -> u16 {
     match format {
         CompressionFormat::Gzip => 1,

@@ -18,7 +18,7 @@ pub const MAX_RUN: usize = 256;
 pub const SIZE_SURPLUS: u32 = 3;
 
 /// The start of a run.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Header {
     /// Number of entries, less one.
@@ -30,7 +30,7 @@ pub struct Header {
 }
 
 /// An entry; its name follows.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Entry {
     /// Of the inode in its block.
@@ -45,7 +45,7 @@ pub struct Entry {
 
 /// An entry of the index of a large directory, which follows its inode; the
 /// name of the run's first entry follows.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct IndexEntry {
     /// Where the run's header is, in bytes from the listing's start.

@@ -1,35 +1,55 @@
 //! Reading an archive: lazily, from several threads, trusting nothing in it.
 //!
 //! [`Archive::open`] takes a source of bytes that can be read at any position
-//! ([`ReadAt`]) and reads the superblock and the ends of the tables; all else is
-//! read when it is asked for. Guarantees:
+//! ([`ReadAt`]) and reads the superblock and the tables, or of large tables only
+//! their ends; all else is read when it is asked for. Guarantees:
 //!
 //! * **Whatever the bytes are**, every call ends, with a [`ReadError`] if they
 //!   make no sense: no panic, no endless loop, no memory beyond the budget and
-//!   some blocks for each thread.
+//!   a few blocks for each thread.
 //! * **Concurrent.** All calls take `&self` and may run at the same time. No lock
 //!   is held while bytes are read or decompressed. Threads that want the same
 //!   block wait for one of them to decode it.
 //! * **Bounded memory**: see [`Options`].
+//!
+//! Names of directories are in ascending order, as the format demands, so a name
+//! occurs once. That directories form a tree is not checked here: whoever walks
+//! through one has to see to it that no directory is entered twice.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use super::superblock::Superblock;
+use quick_cache::{Weighter, sync::Cache};
+use zerocopy::{IntoBytes, little_endian::U32};
 
+use super::{NO_TABLE, fragment::FragmentEntry, metadata::Position, superblock::Superblock};
+
+mod content;
 mod directory;
 mod error;
 mod inode;
+mod metadata;
 mod source;
+mod store;
+mod tables;
+mod xattrs;
 
 pub use directory::{DirEntry, ReadDir};
 pub use error::ReadError;
 pub use inode::{Attributes, InodeRef, Kind};
 pub use source::{FileSource, ReadAt};
+pub use xattrs::Xattr;
+
+use content::Waypoints;
+use directory::Index;
+use metadata::Table;
+use store::{ByBytes, Store};
+use tables::IndexedTable;
+use xattrs::XattrTables;
 
 /// How to read an archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bytes of decoded blocks to keep.
+    /// Bytes of decoded blocks and indexes to keep.
     pub cache_bytes: usize,
     /// Tables together below this many bytes are read at once when the archive
     /// is opened, and kept in their compressed form; larger ones are read
@@ -47,22 +67,84 @@ impl Default for Options {
 }
 
 /// An archive that is open for reading.
-#[derive(Debug)]
 pub struct Archive {
     superblock: Superblock,
+    store: Store,
+    inodes: Table,
+    directories: Table,
+    fragments: IndexedTable,
+    ids: Vec<u32>,
+    xattrs: Option<XattrTables>,
+    /// Of large directories, by their inodes' references.
+    indexes: Cache<u64, Arc<Index>, ByBytes>,
+    /// Of long files, by their inodes' references and number of blocks.
+    waypoints: Cache<(u64, u64), Arc<Waypoints>, ByBytes>,
 }
 
-/// An extended attribute: its full name and its value.
-pub type Xattr = (Vec<u8>, Vec<u8>);
+impl Weighter<u64, Arc<Index>> for ByBytes {
+    fn weight(&self, _: &u64, index: &Arc<Index>) -> u64 {
+        index.weight().max(1)
+    }
+}
 
-#[allow(unused_variables)]
+impl Weighter<(u64, u64), Arc<Waypoints>> for ByBytes {
+    fn weight(&self, (_, block_count): &(u64, u64), _: &Arc<Waypoints>) -> u64 {
+        Waypoints::weight(*block_count).max(1)
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("superblock", &self.superblock)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Archive {
     /// Opens the archive that `source` holds.
     ///
     /// # Errors
     /// See [`ReadError`]. That it opens says little about the rest of it.
     pub fn open(source: Arc<dyn ReadAt>, options: &Options) -> Result<Self, ReadError> {
-        todo!()
+        let superblock = read_superblock(&*source)?;
+        let compressor = superblock
+            .compressor()
+            .ok_or(ReadError::NotAnArchive("its compressor is unknown"))?;
+        let store = Store::open(source, &superblock, compressor, options)?;
+        let directory_table = superblock.directory_table.get();
+        let later_tables = [
+            superblock.fragment_table.get(),
+            superblock.export_table.get(),
+            superblock.id_table.get(),
+            superblock.xattr_table.get(),
+            store.end(),
+        ];
+        let directories_end = later_tables.into_iter().filter(|&t| t >= directory_table);
+        let directories = Table {
+            start: directory_table,
+            end: directories_end.min().unwrap_or(directory_table),
+        };
+        let inodes = Table {
+            start: superblock.inode_table.get(),
+            end: directory_table,
+        };
+        let indexes_bytes = (options.cache_bytes / 16) as u64;
+        let archive = Self {
+            ids: read_ids(&store, &superblock)?,
+            fragments: open_fragments(&store, &superblock)?,
+            xattrs: XattrTables::open(&store, &superblock)?,
+            superblock,
+            store,
+            inodes,
+            directories,
+            indexes: store::cache(indexes_bytes, 16 << 10, 1),
+            waypoints: store::cache(indexes_bytes, 16 << 10, 1),
+        };
+        match archive.attributes(archive.root())?.kind {
+            Kind::Directory => Ok(archive),
+            _ => Err(ReadError::NotAnArchive("its root is no directory")),
+        }
     }
 
     /// The superblock.
@@ -80,26 +162,7 @@ impl Archive {
     /// # Errors
     /// See [`ReadError`].
     pub fn attributes(&self, inode: InodeRef) -> Result<Attributes, ReadError> {
-        todo!()
-    }
-
-    /// Whom `name` names in a directory.
-    ///
-    /// # Errors
-    /// [`ReadError::NotADirectory`] and others.
-    pub fn lookup(&self, directory: InodeRef, name: &[u8]) -> Result<Option<InodeRef>, ReadError> {
-        todo!()
-    }
-
-    /// Reads a directory from its start, if `from` is 0, or from after the entry
-    /// that gave `from` as its [`DirEntry::next`]. Such a number stays good for
-    /// ever, and going on from it takes the time of a few entries. There are no
-    /// entries for `.` and `..`.
-    ///
-    /// # Errors
-    /// [`ReadError::NotADirectory`] and others.
-    pub fn read_dir(&self, directory: InodeRef, from: u64) -> Result<ReadDir<'_>, ReadError> {
-        todo!()
+        Ok(self.inode(inode)?.attributes)
     }
 
     /// A symbolic link's target.
@@ -107,56 +170,54 @@ impl Archive {
     /// # Errors
     /// [`ReadError::NotALink`] and others.
     pub fn read_link(&self, inode: InodeRef) -> Result<Vec<u8>, ReadError> {
-        todo!()
+        match self.inode(inode)?.body {
+            inode::Body::Symlink { target } => Ok(target),
+            _ => Err(ReadError::NotALink),
+        }
     }
+}
 
-    /// Reads content from byte `offset` on. Gives how many bytes of `buffer`
-    /// were filled: all, unless the file ends first.
-    ///
-    /// # Errors
-    /// [`ReadError::NotAFile`] and others.
-    pub fn read(
-        &self,
-        inode: InodeRef,
-        offset: u64,
-        buffer: &mut [u8],
-    ) -> Result<usize, ReadError> {
-        todo!()
+/// Reads and checks the superblock alone.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_superblock(source: &dyn ReadAt) -> Result<Superblock, ReadError> {
+    let size = source.size();
+    if size < Superblock::SIZE as u64 {
+        return Err(ReadError::NotAnArchive("it is shorter than a superblock"));
     }
+    let mut bytes = [0; Superblock::SIZE];
+    source
+        .read_exact_at(&mut bytes, 0)
+        .map_err(|source| ReadError::Source { at: 0, source })?;
+    Superblock::parse(&bytes, size).map_err(|invalid| ReadError::NotAnArchive(invalid.0))
+}
 
-    /// Where data is next, at `offset` or after it, as `SEEK_DATA` has it: in
-    /// whole blocks. `None` if there is only a hole up to the file's end, or
-    /// `offset` is not before that.
-    ///
-    /// # Errors
-    /// [`ReadError::NotAFile`] and others.
-    pub fn seek_data(&self, inode: InodeRef, offset: u64) -> Result<Option<u64>, ReadError> {
-        todo!()
-    }
+fn read_ids(store: &Store, superblock: &Superblock) -> Result<Vec<u32>, ReadError> {
+    let index = superblock.id_table.get();
+    let count = superblock.id_count.get();
+    let table = IndexedTable::open(store, index, index, count.into(), size_of::<U32>())?;
+    let Some(start) = table.start() else {
+        return Ok(Vec::new());
+    };
+    let mut ids = vec![U32::ZERO; count.into()];
+    Table { start, end: index }
+        .at(store, Position::default())?
+        .read(ids.as_mut_bytes())?;
+    Ok(ids.into_iter().map(U32::get).collect())
+}
 
-    /// Where a hole is next, at `offset` or after it, as `SEEK_HOLE` has it: the
-    /// file's end counts as one. `None` if `offset` is not before that.
-    ///
-    /// # Errors
-    /// [`ReadError::NotAFile`] and others.
-    pub fn seek_hole(&self, inode: InodeRef, offset: u64) -> Result<Option<u64>, ReadError> {
-        todo!()
+fn open_fragments(store: &Store, superblock: &Superblock) -> Result<IndexedTable, ReadError> {
+    let index = superblock.fragment_table.get();
+    let count = superblock.fragment_count.get();
+    if count == 0 || index == NO_TABLE {
+        return Ok(IndexedTable::default());
     }
-
-    /// All extended attributes, ACLs under their own names: see
-    /// [`super::xattr`].
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn xattrs(&self, inode: InodeRef) -> Result<Vec<Xattr>, ReadError> {
-        todo!()
-    }
-
-    /// The value of one extended attribute.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn xattr(&self, inode: InodeRef, name: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        todo!()
-    }
+    IndexedTable::open(
+        store,
+        index,
+        index,
+        count.into(),
+        size_of::<FragmentEntry>(),
+    )
 }

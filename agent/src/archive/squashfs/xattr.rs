@@ -30,7 +30,7 @@ pub const PREFIXES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 pub const VALUE_ELSEWHERE: u16 = 0x100;
 
 /// The start of an attribute; the name without prefix follows.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Key {
     /// Index in [`PREFIXES`], with [`VALUE_ELSEWHERE`].
@@ -40,7 +40,7 @@ pub struct Key {
 }
 
 /// What follows the name; the value follows.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Value {
     /// Bytes of the value.
@@ -48,7 +48,7 @@ pub struct Value {
 }
 
 /// A set of attributes.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct SetEntry {
     /// Where the first attribute is, relative to the first block of attributes:
@@ -62,7 +62,7 @@ pub struct SetEntry {
 
 /// What the superblock points to; the positions of the set table's metadata
 /// blocks follow.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct TableHeader {
     /// Position of the first block of attributes.

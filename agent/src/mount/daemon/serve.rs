@@ -18,9 +18,12 @@ use super::{Address, Answer, MountError, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
-        squashfs::{reader::ReadAt, superblock::Superblock},
+        squashfs::{
+            reader::{self, Archive, ReadAt},
+            superblock::Superblock,
+        },
     },
-    fuse::{Session, archive_file},
+    fuse::{Options, Session, archive_file, cow, view},
     transfer::{Store, lazy::LazyArchive},
 };
 
@@ -85,16 +88,7 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
     let source = Arc::clone(&archive);
     let mounting = tokio::task::spawn_blocking(move || {
         prefetch_tables(&source)?;
-        let session = match slot.record.strategy {
-            Strategy::Kernel | Strategy::Overlay | Strategy::Fuse | Strategy::Extract => {
-                archive_file::serve(source, &slot.source())
-            }
-        };
-        let session = session.map_err(|source| MountError::System {
-            call: "mount a FUSE file system",
-            source,
-        })?;
-        Ok((slot.socket(), session))
+        Ok((slot.socket(), mount(&slot, source)?))
     });
     let (socket, session) = mounting
         .await
@@ -111,6 +105,33 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
         archive,
         session,
     })
+}
+
+/// Mounts the file system that the strategy needs. Reading through it may wait
+/// for what is not here yet.
+fn mount(slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
+    let options = Options::default();
+    let open = |source| {
+        Archive::open(source, &reader::Options::default())
+            .map(Arc::new)
+            .map_err(|error| MountError::Archive(error.into()))
+    };
+    let failed = |source| MountError::System {
+        call: "mount a FUSE file system",
+        source,
+    };
+    match slot.record.strategy {
+        Strategy::Kernel => {
+            archive_file::serve(source, &slot.source(), &options).map_err(failed)
+        }
+        Strategy::Overlay => view::serve(open(source)?, &slot.lower(), &options).map_err(failed),
+        Strategy::Fuse => {
+            std::fs::create_dir_all(slot.upper())?;
+            cow::serve(open(source)?, &slot.upper(), &slot.root(), &options)
+                .map_err(|error| failed(io::Error::other(error)))
+        }
+        Strategy::Extract => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+    }
 }
 
 /// Everybody who looks into a directory needs the tables, which lie together.

@@ -1,0 +1,39 @@
+//! Mounts an archive until it is unmounted, for measuring and trying out:
+//! `mount ARCHIVE DIRECTORY` to look at it, and
+//! `mount --upper UPPER ARCHIVE DIRECTORY` to write to it, too.
+
+use std::{env, error::Error, path::PathBuf, sync::Arc};
+
+use sandbox_agent::{
+    archive::squashfs::reader::{self, Archive, FileSource},
+    fuse::{self, Session},
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut options = fuse::Options {
+        devices: true,
+        ..fuse::Options::default()
+    };
+    let mut upper = None;
+    let mut paths = Vec::new();
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--upper" => upper = Some(PathBuf::from(value()?)),
+            "--threads" => options.threads = value()?.parse()?,
+            _ => paths.push(PathBuf::from(argument)),
+        }
+    }
+    let [archive, mountpoint] = paths.as_slice() else {
+        return Err("one archive and one directory, please".into());
+    };
+    let source = Arc::new(FileSource::open(archive)?);
+    let archive = Arc::new(Archive::open(source, &reader::Options::default())?);
+    let session: Session = match &upper {
+        Some(upper) => fuse::cow::serve(archive, upper, mountpoint, &options)?,
+        None => fuse::view::serve(archive, mountpoint, &options)?,
+    };
+    println!("mounted on {}", mountpoint.display());
+    Ok(session.wait()?)
+}

@@ -1,0 +1,13 @@
+//! The file systems that the agent serves through FUSE, used by real programs
+//! through a real kernel. Needs root and `/dev/fuse`.
+
+#[path = "../squashfs_writer/harness.rs"]
+#[allow(dead_code, reason = "made for the writer's tests, which need more of it")]
+mod harness;
+
+mod cow;
+mod model;
+mod mounts;
+mod programs;
+mod suites;
+mod view;
