@@ -6,6 +6,8 @@ use std::{io, path::PathBuf};
 
 use sandbox_shared::{ErrorCode, SandboxError};
 
+use squashfs::reader::ReadError;
+
 pub mod image;
 pub mod scan;
 pub mod squashfs;
@@ -22,17 +24,17 @@ pub enum ArchiveError {
         /// What the operating system said about it.
         source: io::Error,
     },
-    /// A program that reads archives failed.
-    #[error("{program} failed: {reason}")]
-    Tool {
-        /// Its name.
-        program: &'static str,
-        /// What it said last.
-        reason: String,
+    /// It is none, or it is damaged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It cannot be unpacked.
+    #[error("cannot unpack {}: {source}", path.display())]
+    Unwritable {
+        /// What was to be made, below the directory that is unpacked to.
+        path: PathBuf,
+        /// What the operating system said about it.
+        source: io::Error,
     },
-    /// The image is not an archive.
-    #[error("not a SquashFS 4.0 archive: {0}")]
-    Malformed(&'static str),
     /// A file of our own failed.
     #[error("{0}")]
     Local(#[from] io::Error),

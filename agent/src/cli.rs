@@ -18,7 +18,7 @@ use sandbox_shared::{
 use serde::Serialize;
 
 use crate::{
-    archive::image::{self, Superblock},
+    archive::image::{self, Description},
     archive::scan::{Control, Selection},
     archive::squashfs::writer::FileSink,
     backup::Plan,
@@ -280,7 +280,6 @@ async fn restore(
 }
 
 fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Result<()> {
-    Superblock::read(file)?;
     image::read_through(file)?;
     let open = std::fs::File::open(file).map_err(about(file))?;
     let actual = checksum::of_file(&open, part_size)
@@ -298,34 +297,37 @@ fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Resul
 #[derive(Serialize)]
 struct Inspection {
     #[serde(flatten)]
-    superblock: Superblock,
+    description: Description,
     #[serde(flatten)]
     counts: image::Listing,
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
     let inspection = Inspection {
-        superblock: Superblock::read(file)?,
+        description: image::describe(file)?,
         counts: image::list(file)?,
     };
     if json {
         let text = serde_json::to_string_pretty(&inspection).map_err(failed)?;
         return print(&format!("{text}\n"));
     }
-    let Inspection { superblock, counts } = inspection;
-    let modified = i64::from(superblock.modified_at);
+    let Inspection {
+        description,
+        counts,
+    } = inspection;
+    let modified = i64::from(description.modified_at);
     let modified = time::OffsetDateTime::from_unix_timestamp(modified).map_err(failed)?;
     print(&format!(
         "SquashFS 4.0, {}, blocks of {} bytes\n\
          made {}\n\
          {} bytes, {} inodes, {} fragments\n\
          {} files, {} directories, {} symbolic links, {} special files\n",
-        superblock.compression,
-        superblock.block_size,
+        description.compression,
+        description.block_size,
         sandbox_shared::backup::iso8601(modified),
-        superblock.bytes_used,
-        superblock.inodes,
-        superblock.fragments,
+        description.bytes_used,
+        description.inodes,
+        description.fragments,
         counts.files,
         counts.directories,
         counts.symlinks,

@@ -19,7 +19,10 @@
 use std::{fmt, sync::Arc};
 
 use quick_cache::{Weighter, sync::Cache};
-use zerocopy::{IntoBytes, little_endian::U32};
+use zerocopy::{
+    IntoBytes,
+    little_endian::{U32, U64},
+};
 
 use super::{NO_TABLE, fragment::FragmentEntry, metadata::Position, superblock::Superblock};
 
@@ -38,6 +41,9 @@ pub use error::ReadError;
 pub use inode::{Attributes, InodeRef, Kind};
 pub use source::{FileSource, ReadAt};
 pub use xattrs::Xattr;
+
+pub(crate) use content::{Scratch, Stored};
+pub(crate) use store::StoredBlock;
 
 use content::Waypoints;
 use directory::Index;
@@ -163,6 +169,23 @@ impl Archive {
     /// See [`ReadError`].
     pub fn attributes(&self, inode: InodeRef) -> Result<Attributes, ReadError> {
         Ok(self.inode(inode)?.attributes)
+    }
+
+    /// More bytes than all listings together can have: see the module's note on
+    /// trees.
+    pub(crate) const fn most_listing_bytes(&self) -> u64 {
+        self.directories.most_bytes()
+    }
+
+    /// Reads the export table, which nothing here needs.
+    pub(crate) fn read_export_table(&self) -> Result<(), ReadError> {
+        let index = self.superblock.export_table.get();
+        if index == NO_TABLE {
+            return Ok(());
+        }
+        let count = self.superblock.inode_count.get().into();
+        IndexedTable::open(&self.store, index, index, count, size_of::<U64>())?
+            .read_through(&self.store)
     }
 
     /// A symbolic link's target.

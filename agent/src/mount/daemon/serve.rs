@@ -12,16 +12,12 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
 };
-use zerocopy::FromBytes;
 
 use super::{Address, Answer, MountError, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
-        squashfs::{
-            reader::{self, Archive, ReadAt},
-            superblock::Superblock,
-        },
+        squashfs::reader::{self, Archive, ReadAt},
     },
     fuse::{Options, Session, archive_file, cow, view},
     transfer::{Store, lazy::LazyArchive},
@@ -136,15 +132,7 @@ fn mount(slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
 
 /// Everybody who looks into a directory needs the tables, which lie together.
 fn prefetch_tables(archive: &LazyArchive) -> Result<(), MountError> {
-    let mut bytes = [0; Superblock::SIZE];
-    archive
-        .read_exact_at(&mut bytes, 0)
-        .map_err(|_| ArchiveError::Malformed("it is shorter than a superblock"))?;
-    let superblock = Superblock::read_from_bytes(&bytes)
-        .map_err(|_| ArchiveError::Malformed("it is shorter than a superblock"))?;
-    if superblock.magic != Superblock::MAGIC {
-        return Err(ArchiveError::Malformed("it does not begin with its magic").into());
-    }
+    let superblock = reader::read_superblock(archive).map_err(ArchiveError::from)?;
     let tables = superblock.inode_table.get();
     if archive.size().saturating_sub(tables) <= PREFETCH {
         archive.prefetch_from(tables);

@@ -37,6 +37,14 @@ pub(crate) enum Stored {
     },
 }
 
+/// Room for [`Archive::piece_content`], to be used again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+    /// The last one.
+    fragment: Option<(StoredBlock, Arc<Vec<u8>>)>,
+}
+
 /// Goes through the content of a file.
 #[derive(Clone)]
 pub(crate) struct Pieces<'a> {
@@ -262,6 +270,44 @@ impl Archive {
         let position = position
             .ok_or_else(|| ReadError::damaged("a file's blocks are nowhere", block.position))?;
         self.store.read(buffer, position)
+    }
+
+    /// All of a piece, past the cache but for fragments; `None` for a hole.
+    pub(crate) fn piece_content<'s>(
+        &self,
+        piece: &Piece,
+        scratch: &'s mut Scratch,
+    ) -> Result<Option<&'s [u8]>, ReadError> {
+        match piece.stored {
+            Stored::Hole => Ok(None),
+            Stored::Block(block) => {
+                self.decode(block, piece.length, &mut scratch.bytes)?;
+                check_length(block, piece.length, scratch.bytes.len())?;
+                Ok(Some(&scratch.bytes))
+            }
+            Stored::Fragment { number, start } => {
+                let block = self.fragment(number)?;
+                if scratch.fragment.as_ref().is_none_or(|(of, _)| *of != block) {
+                    let content = self.store.block(block, self.store.block_size())?;
+                    scratch.fragment = Some((block, content));
+                }
+                let content = scratch.fragment.as_ref().map_or(&[][..], |(_, c)| c);
+                let start = start as usize;
+                check_tail(block, start + piece.length, content.len())?;
+                Ok(Some(&content[start..start + piece.length]))
+            }
+        }
+    }
+
+    /// Puts the content of a block, at most `room` bytes, into `content`, past
+    /// the cache.
+    pub(crate) fn decode(
+        &self,
+        block: StoredBlock,
+        room: usize,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        self.store.decode(block, room, content)
     }
 
     /// Where a fragment is.

@@ -51,6 +51,14 @@ impl IndexedTable {
         self.blocks.first().copied()
     }
 
+    /// Decodes all of its metadata blocks.
+    pub(super) fn read_through(&self, store: &Store) -> Result<(), ReadError> {
+        for &block in &self.blocks {
+            store.metadata(block, self.end)?;
+        }
+        Ok(())
+    }
+
     /// The entry of that number; `T` is what it was opened for.
     pub(super) fn entry<T: FromBytes + IntoBytes>(
         &self,

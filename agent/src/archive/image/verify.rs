@@ -1,0 +1,169 @@
+//! Reading everything that is in an archive.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::tree::Tree;
+use crate::archive::{
+    ArchiveError,
+    squashfs::reader::{Archive, InodeRef, Kind, ReadError, Stored, StoredBlock},
+};
+
+/// Reads everything that is in an image: see [`verify`].
+pub fn read_through(image: &Path) -> Result<(), ArchiveError> {
+    Ok(verify(&super::open(image)?)?)
+}
+
+/// Reads all metadata, and each block of content once, on all cores.
+pub fn verify(archive: &Archive) -> Result<(), ReadError> {
+    let mut survey = Survey::default();
+    survey.walk(archive)?;
+    let mut blocks: Vec<_> = survey.blocks.into_iter().collect();
+    // In the order in which they are stored.
+    blocks.sort_unstable_by_key(|(block, _)| block.position);
+
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    let work = || {
+        let mut content = Vec::new();
+        while let Some((block, length)) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = length.check(archive, *block, &mut content) {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                // Nobody needs to go on.
+                next.store(blocks.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(blocks.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// How long a block has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Exactly(usize),
+    AtLeast(usize),
+}
+
+impl Length {
+    fn check(
+        self,
+        archive: &Archive,
+        block: StoredBlock,
+        content: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let room = match self {
+            Self::Exactly(length) => length,
+            Self::AtLeast(_) => archive.superblock().block_size.get() as usize,
+        };
+        archive.decode(block, room, content)?;
+        let is_right = match self {
+            Self::Exactly(length) => content.len() == length,
+            Self::AtLeast(length) => content.len() >= length,
+        };
+        if !is_right {
+            return Err(conflict(block));
+        }
+        Ok(())
+    }
+
+    /// What both demand, if that can be.
+    fn and(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::AtLeast(a), Self::AtLeast(b)) => Some(Self::AtLeast(a.max(b))),
+            (a, b) if a == b => Some(a),
+            (Self::Exactly(exactly), Self::AtLeast(least))
+            | (Self::AtLeast(least), Self::Exactly(exactly)) => {
+                (least <= exactly).then_some(Self::Exactly(exactly))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn conflict(block: StoredBlock) -> ReadError {
+    ReadError::Damaged {
+        what: "a block has another length than its files say",
+        at: block.position,
+    }
+}
+
+/// What a walk through the metadata finds.
+#[derive(Default)]
+struct Survey {
+    blocks: HashMap<StoredBlock, Length>,
+    xattr_sets: HashSet<u32>,
+    /// Files with several names.
+    linked: HashSet<InodeRef>,
+}
+
+impl Survey {
+    fn walk(&mut self, archive: &Archive) -> Result<(), ReadError> {
+        let tree = Tree::new(archive);
+        let mut pending = vec![archive.root()];
+        self.inode(archive, archive.root(), Kind::Directory)?;
+        while let Some(directory) = pending.pop() {
+            let mut entries = tree.enter(directory)?;
+            while let Some(entry) = entries.next_entry()? {
+                if entry.kind == Kind::Directory {
+                    pending.push(entry.inode);
+                }
+                self.inode(archive, entry.inode, entry.kind)?;
+            }
+        }
+        archive.read_export_table()
+    }
+
+    fn inode(&mut self, archive: &Archive, inode: InodeRef, listed: Kind) -> Result<(), ReadError> {
+        let attributes = archive.attributes(inode)?;
+        if attributes.kind != listed {
+            return Err(ReadError::Damaged {
+                what: "a directory says that a file is of another kind",
+                at: archive.superblock().directory_table.get(),
+            });
+        }
+        if let Some(set) = attributes.xattr_set {
+            if self.xattr_sets.insert(set) {
+                archive.xattrs(inode)?;
+            }
+        }
+        let is_known = attributes.link_count > 1 && !self.linked.insert(inode);
+        if attributes.kind == Kind::File && !is_known {
+            self.content(archive, inode)?;
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, archive: &Archive, inode: InodeRef) -> Result<(), ReadError> {
+        let mut pieces = archive.pieces(inode)?;
+        while let Some(piece) = pieces.next_piece()? {
+            let (block, length) = match piece.stored {
+                Stored::Hole => continue,
+                Stored::Block(block) => (block, Length::Exactly(piece.length)),
+                Stored::Fragment { number, start } => (
+                    archive.fragment(number)?,
+                    Length::AtLeast(start as usize + piece.length),
+                ),
+            };
+            let known = self.blocks.entry(block).or_insert(length);
+            *known = known.and(length).ok_or_else(|| conflict(block))?;
+        }
+        Ok(())
+    }
+}
