@@ -4,13 +4,7 @@
 //! is answered when its bytes have come, which may take a while, so there are
 //! many threads.
 
-use std::{
-    ffi::OsStr,
-    io,
-    path::Path,
-    sync::Arc,
-    time::UNIX_EPOCH,
-};
+use std::{ffi::OsStr, io, path::Path, sync::Arc, time::UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, INodeNo, InitFlags,

@@ -1,6 +1,10 @@
 //! Keeping restored directories served.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use sandbox_shared::{
     SandboxError,
@@ -9,23 +13,34 @@ use sandbox_shared::{
 
 use super::{Address, MountError, Mounts, Slot, blocking, daemon};
 
-/// Times that a directory is served anew without a new URL: what kills its
-/// daemon every time would do so for ever.
+/// Daemons of a directory that may die one soon after the other: what kills
+/// them would do so for ever.
 const ATTEMPTS: u32 = 5;
+/// A daemon that lives so long counts as a good one.
+const GOOD: Duration = Duration::from_secs(60);
+/// Before a directory is served anew once that has failed; longer every time.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Mounts {
     /// Serves a directory anew whenever its daemon dies, until it is taken away.
     pub(super) fn watch(&self, slot: Slot) {
         let mounts = self.clone();
         tokio::spawn(async move {
-            for _ in 0..ATTEMPTS {
+            let mut attempts = 0;
+            while attempts < ATTEMPTS {
+                let start = Instant::now();
                 daemon::gone(&slot).await;
+                attempts = if start.elapsed() > GOOD {
+                    1
+                } else {
+                    attempts + 1
+                };
                 match mounts.serve_anew(&slot.dir).await {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(error) => {
-                        eprintln!("sandbox-agent: {} is lost: {error}", slot.record.dir);
-                        return;
+                        eprintln!("sandbox-agent: {} is not served: {error}", slot.record.dir);
+                        tokio::time::sleep(PAUSE * attempts).await;
                     }
                 }
             }

@@ -40,7 +40,7 @@ use streams::Streams;
 /// tables are among them.
 const TAIL: u64 = 1 << 20;
 /// The smallest cache, in bytes: what is under way has room in it.
-const SMALLEST_LIMIT: u64 = 64 << 20;
+const SMALLEST_LIMIT: u64 = 32 << 20;
 
 /// What is known of an archive.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct Description {
     pub size_bytes: u64,
     /// Backups by other writers have none.
     pub checksum: Option<ArchiveChecksum>,
-    /// Bytes that may be kept on disk at a time; at least 64 MiB.
+    /// Bytes that may be kept on disk at a time; at least 32 MiB.
     pub limit: Option<u64>,
 }
 

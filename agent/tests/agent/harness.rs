@@ -14,8 +14,8 @@ use sandbox_shared::{
     error::from_json,
     files::ExecEvent,
     protocol::{
-        AgentStatus, ArchiveSource, CreateBackup, CreateEvent, PartUrl, PartUrls, RestoreBackup,
-        RestoreEvent, UploadedArchive, env, paths,
+        AgentStatus, ArchiveSource, CreateBackup, CreateEvent, MountState, MountStatus, PartUrl,
+        PartUrls, RestoreBackup, RestoreEvent, UploadedArchive, env, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -219,6 +219,31 @@ impl Agent {
             .await
             .unwrap();
         answer(response).await
+    }
+
+    /// How a restored directory is.
+    pub(crate) async fn mount(&self, dir: &str) -> MountStatus {
+        let mounts = self.status().await.mounts;
+        mounts.into_iter().find(|mount| mount.dir == dir).unwrap()
+    }
+
+    /// Waits until a restored directory is as asked.
+    pub(crate) async fn mount_is(&self, dir: &str, so: impl Fn(&MountStatus) -> bool) {
+        let start = Instant::now();
+        loop {
+            let mount = self.mount(dir).await;
+            if so(&mount) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "still {mount:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a restored directory can be read.
+    pub(crate) async fn is_active(&self, dir: &str) {
+        self.mount_is(dir, |mount| mount.state == MountState::Active)
+            .await;
     }
 
     /// Sends a signal.

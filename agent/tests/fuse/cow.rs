@@ -39,7 +39,10 @@ fn only_a_write_or_a_truncation_copies_content() {
     fs::set_permissions(&big, Permissions::from_mode(0o600)).unwrap();
     chown(&big, Some(5), Some(6)).unwrap();
     lsetxattr(&big, "user.a", b"1", XattrFlags::empty()).unwrap();
-    File::open(&big).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    File::open(&big)
+        .unwrap()
+        .set_modified(std::time::UNIX_EPOCH)
+        .unwrap();
     fs::hard_link(&big, at("link-to-big")).unwrap();
     fs::rename(&big, at("renamed")).unwrap();
     drop(OpenOptions::new().write(true).open(at("renamed")).unwrap());
@@ -51,7 +54,10 @@ fn only_a_write_or_a_truncation_copies_content() {
     content[699_999] = b'!';
     assert!(fs::read(at("link-to-big")).unwrap() == content);
     let about = at("renamed").metadata().unwrap();
-    assert_eq!((about.mode() & 0o7777, about.uid(), about.nlink()), (0o600, 5, 2));
+    assert_eq!(
+        (about.mode() & 0o7777, about.uid(), about.nlink()),
+        (0o600, 5, 2)
+    );
 }
 
 #[test]
@@ -67,7 +73,10 @@ fn directories_of_the_archive_can_be_renamed() {
     assert_eq!(errno(fs::metadata(at("src/deep"))), Some(Errno::NOENT));
     assert_eq!(at("newer/place/er/big").metadata().unwrap().ino(), inode);
     assert_eq!(fs::read(at("newer/place/er/many/77")).unwrap(), b"77");
-    assert_eq!(fs::read_dir(at("newer/place/er/many")).unwrap().count(), 2000);
+    assert_eq!(
+        fs::read_dir(at("newer/place/er/many")).unwrap().count(),
+        2000
+    );
     assert_eq!(at("src").metadata().unwrap().nlink(), 2);
     let refused = fs::rename(at("newer"), at("newer/place/er/inside"));
     assert_eq!(errno(refused), Some(Errno::INVAL));
@@ -171,10 +180,17 @@ fn an_upper_directory_has_one_server_and_one_archive() {
     let copy = cow.as_if_killed();
     let upper = copy.upper();
     let keep = tempfile::tempdir().unwrap();
-    run(Command::new("cp").arg("-a").args([&upper, &keep.path().join("upper")]));
+    run(Command::new("cp")
+        .arg("-a")
+        .args([&upper, &keep.path().join("upper")]));
     fs::write(source.path().join("more"), b"more").unwrap();
     let other = archive_of(source.path());
-    let served = fuse::cow::serve(other, &keep.path().join("upper"), elsewhere.path(), &options);
+    let served = fuse::cow::serve(
+        other,
+        &keep.path().join("upper"),
+        elsewhere.path(),
+        &options,
+    );
     assert!(matches!(served, Err(ServeError::OtherArchive)));
 }
 
@@ -226,7 +242,9 @@ fn watchers_are_told() {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(watcher, &mut buffer);
         while let Ok(event) = reader.next() {
-            let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = event
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
             if send.send(name.unwrap_or_default()).is_err() {
                 break;
             }
@@ -257,7 +275,12 @@ fn set_id_bits_go_with_a_new_owner_and_a_foreign_write() {
     chown(&path, Some(1), None).unwrap();
     assert_eq!(mode(), 0o777);
     set(0o6777);
-    OpenOptions::new().write(true).open(&path).unwrap().write_all(b"by root").unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all(b"by root")
+        .unwrap();
     assert_eq!(mode(), 0o6777, "root may");
     allow_others(&cow.path());
     as_nobody("echo >> \"$1\"", &path);
@@ -277,7 +300,13 @@ fn allow_others(path: &Path) {
 
 fn as_nobody(script: &str, path: &Path) {
     let mut setpriv = Command::new("setpriv");
-    setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c"]);
+    setpriv.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "sh",
+        "-c",
+    ]);
     run(setpriv.args([script, "sh"]).arg(path));
 }
 
@@ -314,19 +343,28 @@ fn acls_are_kept_inherited_and_obeyed() {
     let acl = |path: &Path| {
         let mut command = Command::new("getfacl");
         let output = command.args(["-cpn"]).arg(path).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().replace('\n', " ")
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .trim()
+            .replace('\n', " ")
     };
     assert_eq!(
         acl(&main),
         "user::rw- user:65534:r-- group::r-- group:77:rwx mask::rwx other::r--"
     );
     fs::set_permissions(&main, Permissions::from_mode(0o640)).unwrap();
-    assert!(acl(&main).contains("mask::r-- other::---"), "{}", acl(&main));
+    assert!(
+        acl(&main).contains("mask::r-- other::---"),
+        "{}",
+        acl(&main)
+    );
     as_nobody("cat \"$1\" > /dev/null", &main);
     run(Command::new("setfacl").args(["-x", "u:65534"]).arg(&main));
     as_nobody("! cat \"$1\" 2>&1", &main);
 
-    run(Command::new("setfacl").args(["-dm", "u:65534:rwx"]).arg(at("src")));
+    run(Command::new("setfacl")
+        .args(["-dm", "u:65534:rwx"])
+        .arg(at("src")));
     fs::create_dir(at("src/made")).unwrap();
     File::create(at("src/made/file")).unwrap();
     assert_eq!(
@@ -379,10 +417,14 @@ fn a_full_disk_is_an_error_and_not_damage() {
     let [upper, merged] = ["upper", "merged"].map(|name| directory.path().join(name));
     fs::create_dir(&upper).unwrap();
     fs::create_dir(&merged).unwrap();
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(&upper));
-    let session =
-        fuse::cow::serve(archive, &upper, &merged, &fuse::Options::default()).unwrap();
-    let big = OpenOptions::new().write(true).open(merged.join("src/deep/er/big")).unwrap();
+    run(Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
+        .arg(&upper));
+    let session = fuse::cow::serve(archive, &upper, &merged, &fuse::Options::default()).unwrap();
+    let big = OpenOptions::new()
+        .write(true)
+        .open(merged.join("src/deep/er/big"))
+        .unwrap();
     assert_eq!(errno(big.write_all_at(b"x", 0)), Some(Errno::NOSPC));
     drop(big);
     let before = fs::read(source.path().join("src/deep/er/big")).unwrap();

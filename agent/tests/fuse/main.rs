@@ -2,7 +2,10 @@
 //! through a real kernel. Needs root and `/dev/fuse`.
 
 #[path = "../squashfs_writer/harness.rs"]
-#[allow(dead_code, reason = "made for the writer's tests, which need more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the writer's tests, which need more of it"
+)]
 mod harness;
 
 mod cow;

@@ -87,7 +87,9 @@ db.execute('create table t (k integer primary key, v text)')
 db.executemany('insert into t (v) values (?)', [(str(n) * 50,) for n in range(2000)])
 db.commit()
 ";
-    run(Command::new("python3").args(["-c", make]).current_dir(source.path()));
+    run(Command::new("python3")
+        .args(["-c", make])
+        .current_dir(source.path()));
     let mut cow = Cow::of(archive_of(source.path()));
     let work = "
 import sqlite3, threading
@@ -106,7 +108,9 @@ db = connect()
 assert db.execute('select count(*) from t').fetchone()[0] == 2200
 assert db.execute('pragma integrity_check').fetchone()[0] == 'ok'
 ";
-    run(Command::new("python3").args(["-c", work]).current_dir(cow.path()));
+    run(Command::new("python3")
+        .args(["-c", work])
+        .current_dir(cow.path()));
     cow.remount();
     let check = "
 import sqlite3
@@ -114,7 +118,9 @@ db = sqlite3.connect('data.db')
 assert db.execute('select count(*) from t').fetchone()[0] == 2200
 assert db.execute('pragma integrity_check').fetchone()[0] == 'ok'
 ";
-    run(Command::new("python3").args(["-c", check]).current_dir(cow.path()));
+    run(Command::new("python3")
+        .args(["-c", check])
+        .current_dir(cow.path()));
 }
 
 #[test]

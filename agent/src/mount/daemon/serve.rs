@@ -117,9 +117,7 @@ fn mount(slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
         source,
     };
     match slot.record.strategy {
-        Strategy::Kernel => {
-            archive_file::serve(source, &slot.source(), &options).map_err(failed)
-        }
+        Strategy::Kernel => archive_file::serve(source, &slot.source(), &options).map_err(failed),
         Strategy::Overlay => view::serve(open(source)?, &slot.lower(), &options).map_err(failed),
         Strategy::Fuse => {
             std::fs::create_dir_all(slot.upper())?;
