@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{clock, config::Config, lifecycle::Lifecycle, storage::bucket::BackupBucket};
 
+pub mod auto_restore;
 pub mod create;
 pub mod restore;
 

@@ -26,12 +26,13 @@ use crate::{
     agent::{json, with_query},
     backup::{
         Context, Operation, ProgressReport, ProgressSlot,
+        auto_restore::{self, AutoRestore},
         create::{self, CreatedBackup},
         restore,
     },
     config::Config,
     http,
-    lifecycle::Lifecycle,
+    lifecycle::{AgentInUse, Lifecycle},
 };
 
 mod rpc;
@@ -43,6 +44,8 @@ pub struct Sandbox {
     lifecycle: Rc<Lifecycle>,
     /// Taken by the operation that runs; fair, so others follow in order.
     operations: tokio::sync::Mutex<()>,
+    /// Why something could not be put back, when it was last tried.
+    not_put_back: RefCell<Option<SandboxError>>,
     progress: ProgressSlot,
 }
 
@@ -53,6 +56,7 @@ impl DurableObject for Sandbox {
             lifecycle: Rc::new(Lifecycle::new(state, config.clone())),
             config,
             operations: tokio::sync::Mutex::new(()),
+            not_put_back: RefCell::new(None),
             progress: Rc::new(RefCell::new(None)),
         }
     }
@@ -76,8 +80,22 @@ pub struct SandboxStatus {
     pub container: ContainerStatus,
     /// Restored directories.
     pub mounts: Vec<MountStatus>,
+    /// What is put back when the container starts again.
+    #[serde(rename = "autoRestore")]
+    pub auto_restore: Vec<AutoRestoreStatus>,
     /// The backup or restore that runs.
     pub operation: Option<Operation>,
+}
+
+/// A directory that is put back.
+#[derive(Clone, Debug, Serialize)]
+pub struct AutoRestoreStatus {
+    /// Which, and with what.
+    #[serde(flatten)]
+    pub entry: AutoRestore,
+    /// Why it could not be, when it was last tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<SandboxError>,
 }
 
 /// How a container is.
@@ -104,31 +122,95 @@ impl Sandbox {
         operation(&context).await
     }
 
+    /// The agent, in a container that has what is to be put back in it.
+    async fn agent(&self) -> Result<AgentInUse> {
+        let agent = self.lifecycle.agent().await?;
+        if !self.lifecycle.is_put_back() {
+            self.exclusively(async |context| self.put_back(context).await)
+                .await?;
+        }
+        Ok(agent)
+    }
+
+    /// Restores what a container that has just started lacks.
+    async fn put_back(&self, context: &Context<'_>) -> Result<()> {
+        // Without it, what there is to be put back is not known.
+        let _agent = context.lifecycle.agent().await?;
+        if context.lifecycle.is_put_back() {
+            return Ok(());
+        }
+        let done = auto_restore::put_back(context).await;
+        *self.not_put_back.borrow_mut() = done.as_ref().err().cloned();
+        if done.is_ok() {
+            context.lifecycle.set_put_back();
+        }
+        done
+    }
+
     /// Archives a directory into the bucket.
     pub async fn create_backup(&self, options: BackupOptions) -> Result<CreatedBackup> {
-        self.exclusively(async |context| create::create(context, options).await)
-            .await
-    }
-
-    /// Gives a directory back, copy-on-write.
-    pub async fn restore_backup(&self, request: RestoreRequest) -> Result<RestoreBackupResult> {
-        self.exclusively(async |context| restore::restore(context, request).await)
-            .await
-    }
-
-    /// Takes a restored directory away; what was there before comes back.
-    pub async fn unmount_backup(&self, dir: &str) -> Result<UnmountResult> {
-        let dir = self.config.allowed_roots()?.check(dir)?;
         self.exclusively(async |context| {
-            let agent = context.lifecycle.agent().await?;
-            agent.unmount(&UnmountBackup { dir }).await
+            self.put_back(context).await?;
+            create::create(context, options).await
         })
         .await
     }
 
+    /// Gives a directory back, copy-on-write.
+    pub async fn restore_backup(&self, request: RestoreRequest) -> Result<RestoreBackupResult> {
+        let dir = request.backup.dir.clone();
+        self.exclusively(async |context| {
+            // This may be what mends it.
+            let _ = self.put_back(context).await;
+            let restored = restore::restore(context, request).await;
+            if restored.is_ok() {
+                self.forget_failure(&dir);
+            }
+            restored
+        })
+        .await
+    }
+
+    /// Takes a restored directory away; what was there before comes back.
+    pub async fn unmount_backup(&self, request: UnmountBackup) -> Result<UnmountResult> {
+        let dir = self.config.allowed_roots()?.check(&request.dir)?;
+        let force = request.force;
+        self.exclusively(async |context| {
+            // What could not be put back can be forgotten nevertheless.
+            let put_back = self.put_back(context).await;
+            let agent = context.lifecycle.agent().await?;
+            let request = UnmountBackup {
+                dir: dir.clone(),
+                force,
+            };
+            let unmounted = agent.unmount(&request).await;
+            let was_missing = put_back.is_err() && self.forget_failure(&dir);
+            if unmounted.is_ok() || was_missing {
+                auto_restore::forget(context, &dir).await?;
+            }
+            match unmounted {
+                Err(_) if was_missing => Ok(UnmountResult { success: true, dir }),
+                unmounted => unmounted,
+            }
+        })
+        .await
+    }
+
+    /// Whether what could not be put back is `dir`, which is no matter any more.
+    fn forget_failure(&self, dir: &str) -> bool {
+        let mut failure = self.not_put_back.borrow_mut();
+        let is_it = failure
+            .as_ref()
+            .is_some_and(|error| error.context.get("autoRestore").is_some_and(|d| d == dir));
+        if is_it {
+            *failure = None;
+        }
+        is_it
+    }
+
     /// Runs a command to its end.
     pub async fn exec(&self, exec: &Exec) -> Result<ExecResult> {
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         let mut events = agent.events(paths::EXEC, exec).await?;
         let mut stdout = Collected::default();
         let mut stderr = Collected::default();
@@ -159,7 +241,7 @@ impl Sandbox {
     /// Runs a command and streams [`ExecEvent`]s as server-sent events. The
     /// command is killed when the reader goes away.
     pub async fn exec_stream(&self, exec: &Exec) -> Result<Response> {
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         let events = agent.events(paths::EXEC, exec).await?;
         // The agent stays in use for as long as the stream lives.
         let lines = stream::unfold(Some((events, agent)), async |running| {
@@ -188,7 +270,7 @@ impl Sandbox {
     pub async fn write_file(&self, path: &str, content: JsValue) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Put, &url, Some(content)).await?;
         Ok(done(path))
     }
@@ -197,7 +279,7 @@ impl Sandbox {
     pub async fn read_file(&self, path: &str) -> Result<Response> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Get, &url, None).await
     }
 
@@ -205,7 +287,7 @@ impl Sandbox {
     pub async fn delete_file(&self, path: &str) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Delete, &url, None).await?;
         Ok(done(path))
     }
@@ -225,7 +307,7 @@ impl Sandbox {
                 ("includeHidden", flag(options.include_hidden)),
             ],
         );
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
@@ -236,7 +318,7 @@ impl Sandbox {
             paths::MKDIR,
             &[("path", &path), ("recursive", flag(options.recursive))],
         );
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Post, &url, None).await?;
         Ok(done(path))
     }
@@ -245,7 +327,7 @@ impl Sandbox {
     pub async fn exists(&self, path: &str) -> Result<ExistsResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::EXISTS, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
@@ -255,6 +337,8 @@ impl Sandbox {
         let (state, strategies, mounts) = match agent {
             Some(agent) => {
                 let status = agent.status().await?;
+                // Whoever looks is not to see what can be mended at once.
+                self.lifecycle.renew(&agent, &status.mounts).await?;
                 ("running", status.strategies, status.mounts)
             }
             None => ("stopped", Vec::new(), Vec::new()),
@@ -262,8 +346,21 @@ impl Sandbox {
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
             mounts,
+            auto_restore: self.auto_restores().await?,
             operation: self.progress.borrow().clone(),
         })
+    }
+
+    async fn auto_restores(&self) -> Result<Vec<AutoRestoreStatus>> {
+        let entries = auto_restore::all(&self.lifecycle.storage()).await?;
+        let failure = self.not_put_back.borrow();
+        let with_error = |entry: AutoRestore| AutoRestoreStatus {
+            error: failure.clone().filter(|error| {
+                error.context.get("autoRestore") == Some(&entry.backup.dir[..].into())
+            }),
+            entry,
+        };
+        Ok(entries.into_iter().map(with_error).collect())
     }
 
     /// Ends the container. What it had on disk, mounts included, is gone.
