@@ -252,7 +252,7 @@ impl Lifecycle {
     pub async fn renew_for(&self, mount: &MountStatus) -> Result<()> {
         let alarms = self.alarms().await?;
         match renewal_of(mount) {
-            Some(at) if alarms.renewal.is_none_or(|set| at < set) => {
+            Some(at) if alarms.renewal.is_none_or(|set| at < set || set < now()) => {
                 let renewal = Some(at);
                 self.set_alarms(Alarms { renewal, ..alarms }).await
             }
@@ -265,7 +265,7 @@ impl Lifecycle {
             return Ok(known);
         }
         let stored: Option<Alarms> = self.storage().get(ALARMS_KEY).await.map_err(storage)?;
-        Ok(stored.unwrap_or_default())
+        Ok(*self.alarms.borrow_mut().insert(stored.unwrap_or_default()))
     }
 
     async fn set_alarms(&self, alarms: Alarms) -> Result<()> {
@@ -290,18 +290,24 @@ impl Lifecycle {
         let Alarms { sleep, .. } = self.alarms().await?;
         let is_time = sleep.is_some_and(|at| at <= now());
         if is_time && self.uses.get() == 0 {
-            *self.alarms.borrow_mut() = Some(Alarms::default());
+            self.set_alarms(Alarms::default()).await?;
             return self.stop().await;
         }
         let sleep = match is_time {
             true => self.config.sleep_after.map(|after| now() + millis(after)),
             false => sleep,
         };
-        let renewal = match self.running_agent().await? {
-            Some(agent) => self.renew(&agent, &agent.status().await?.mounts).await?,
-            None => None,
-        };
+        // What fails must not keep the container from sleeping.
+        let renewal = self.renew_all().await;
+        let renewal = renewal.unwrap_or_else(|_| Some(now() + millis(RENEWAL_PAUSE)));
         self.set_alarms(Alarms { sleep, renewal }).await
+    }
+
+    async fn renew_all(&self) -> Result<Option<i64>> {
+        match self.running_agent().await? {
+            Some(agent) => self.renew(&agent, &agent.status().await?.mounts).await,
+            None => Ok(None),
+        }
     }
 
     /// Renews URLs that are about to expire, of archives that are not whole

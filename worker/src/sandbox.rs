@@ -337,8 +337,9 @@ impl Sandbox {
         let (state, strategies, mounts) = match agent {
             Some(agent) => {
                 let status = agent.status().await?;
-                // Whoever looks is not to see what can be mended at once.
-                self.lifecycle.renew(&agent, &status.mounts).await?;
+                // A good moment for what should have been done already; whoever
+                // looks is not to suffer if it fails.
+                let _ = self.lifecycle.renew(&agent, &status.mounts).await;
                 ("running", status.strategies, status.mounts)
             }
             None => ("stopped", Vec::new(), Vec::new()),

@@ -37,13 +37,14 @@ impl Mounts {
                 };
                 match mounts.serve_anew(&slot.dir).await {
                     Ok(true) => {}
-                    Ok(false) => return,
+                    Ok(false) => break,
                     Err(error) => {
                         eprintln!("sandbox-agent: {} is not served: {error}", slot.record.dir);
                         tokio::time::sleep(PAUSE * attempts).await;
                     }
                 }
             }
+            mounts.addresses().remove(&slot.dir);
         });
     }
 

@@ -190,7 +190,7 @@ impl LazyArchive {
             }),
         };
         archive.shared.ends().await?;
-        if archive.progress().whole {
+        if size <= TAIL && archive.progress().whole {
             // What costs nothing is known from the start.
             archive.shared.fill().await?;
         }

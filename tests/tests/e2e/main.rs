@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod archive;
+mod auto_restore;
 mod concurrency;
 mod container;
 mod copy_on_write;
@@ -71,6 +72,7 @@ fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
+        auto_restore::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),
