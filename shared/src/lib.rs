@@ -8,13 +8,21 @@
 #![forbid(unsafe_code)]
 
 pub mod backup;
+pub mod catalogue;
 pub mod error;
 pub mod files;
 pub mod protocol;
+pub mod report;
 pub mod rules;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,
-    DirectoryBackup, EntryCounts, RestoreBackupResult, RestoreRequest, Strategy, Ttl,
+    DirectoryBackup, EntryCounts, OnUnreadable, RestoreBackupResult, RestoreRequest, Selection,
+    Strategy, Ttl,
 };
 pub use error::{ErrorCode, Result, SandboxError};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::{Either, select};
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError,
+    ErrorCode, Result, SandboxError, hex,
     protocol::{self, MountStatus, RenewUrl},
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub struct Lifecycle {
     uses: Cell<u32>,
     alarms: RefCell<Option<Alarms>>,
     /// Whether what is to be put back has been, in this container.
-    put_back: Cell<bool>,
+    put_back: RefCell<Option<Result<()>>>,
 }
 
 /// What the one alarm of a Durable Object is for, in milliseconds since 1970.
@@ -115,7 +115,7 @@ impl Lifecycle {
             starting: tokio::sync::Mutex::new(()),
             uses: Cell::new(0),
             alarms: RefCell::new(None),
-            put_back: Cell::new(false),
+            put_back: RefCell::new(None),
         }
     }
 
@@ -167,19 +167,24 @@ impl Lifecycle {
         Ok(None)
     }
 
-    /// Whether [`Lifecycle::set_put_back`] was called since the container has
-    /// started, or since this object has found it running.
+    /// Whether everything that was to be put back has been, since the container
+    /// has started, or since this object has found it running.
     pub fn is_put_back(&self) -> bool {
-        self.put_back.get()
+        matches!(*self.put_back.borrow(), Some(Ok(())))
     }
 
-    /// Everything that was to be put back in this container has been.
-    pub fn set_put_back(&self) {
-        self.put_back.set(true);
+    /// Why not, if that was tried.
+    pub fn put_back_failure(&self) -> Option<SandboxError> {
+        self.put_back.borrow().clone()?.err()
+    }
+
+    /// Notes how putting things back into this container went.
+    pub fn set_put_back(&self, outcome: Result<()>) {
+        *self.put_back.borrow_mut() = Some(outcome);
     }
 
     fn remember(&self, agent: Agent) -> Rc<Agent> {
-        self.put_back.set(false);
+        *self.put_back.borrow_mut() = None;
         let agent = Rc::new(agent);
         *self.agent.borrow_mut() = Some(agent.clone());
         agent
@@ -372,8 +377,7 @@ async fn wait_until_ready(agent: &Agent) -> Result<(), String> {
 }
 
 fn random_token() -> Result<String> {
-    let bytes = random_bytes::<32>()?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&random_bytes::<32>()?))
 }
 
 fn storage(error: worker::Error) -> SandboxError {

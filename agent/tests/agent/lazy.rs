@@ -32,7 +32,7 @@ async fn backup(
     files: usize,
     agent: &Agent,
     store: &Store,
-) -> UploadedArchive {
+) -> Box<UploadedArchive> {
     let source = playground.path("source");
     std::fs::create_dir(&source).unwrap();
     for number in 0..files {

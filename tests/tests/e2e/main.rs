@@ -9,6 +9,7 @@
 
 mod archive;
 mod auto_restore;
+mod catalogue;
 mod concurrency;
 mod container;
 mod copy_on_write;
@@ -28,7 +29,9 @@ mod large_tree;
 mod missing_backup;
 mod missing_settings;
 mod production;
+mod progress;
 mod restore;
+mod selection;
 
 use std::{
     pin::Pin,
@@ -73,6 +76,7 @@ fn all() -> Vec<Tests> {
         large_tree::tests(),
         archive::tests(),
         auto_restore::tests(),
+        catalogue::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),
@@ -91,7 +95,9 @@ fn all() -> Vec<Tests> {
         missing_backup::tests(),
         missing_settings::tests(),
         production::tests(),
+        progress::tests(),
         restore::tests(),
+        selection::tests(),
     ]
 }
 

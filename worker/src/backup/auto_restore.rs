@@ -12,6 +12,7 @@ use sandbox_shared::{
 use serde::{Deserialize, Serialize};
 
 use super::{Context, restore};
+use crate::{agent::Agent, lifecycle::Lifecycle};
 
 /// Where the list is kept in storage.
 const KEY: &str = "auto-restores";
@@ -27,8 +28,19 @@ pub struct AutoRestore {
     pub strategy: Option<Strategy>,
 }
 
+/// One of them, and how it went.
+#[derive(Clone, Debug, Serialize)]
+pub struct AutoRestoreStatus {
+    /// Which, and with what.
+    #[serde(flatten)]
+    pub entry: AutoRestore,
+    /// Why it could not be put back, when that was last tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<SandboxError>,
+}
+
 /// All that is to be put back, by directory: outer ones before those in them.
-pub async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
+async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
     let list: Option<Vec<AutoRestore>> = storage.get(KEY).await.map_err(failed)?;
     Ok(list.unwrap_or_default())
 }
@@ -48,7 +60,7 @@ pub(super) async fn remember(context: &Context<'_>, request: &RestoreRequest) ->
 }
 
 /// From now on, nothing is put back to a directory or below it.
-pub async fn forget(context: &Context<'_>, dir: &str) -> Result<()> {
+pub(super) async fn forget(context: &Context<'_>, dir: &str) -> Result<()> {
     let storage = context.lifecycle.storage();
     let list = all(&storage).await?;
     let kept = without(list.clone(), dir);
@@ -58,14 +70,37 @@ pub async fn forget(context: &Context<'_>, dir: &str) -> Result<()> {
     Ok(())
 }
 
-/// Restores what is to be put back and is not there. A failure names the
-/// directory, which is not there then.
+/// How everything is that is to be put back.
+pub async fn status(lifecycle: &Lifecycle) -> Result<Vec<AutoRestoreStatus>> {
+    let failure = lifecycle.put_back_failure();
+    let entries = all(&lifecycle.storage()).await?;
+    let with_error = |entry: AutoRestore| AutoRestoreStatus {
+        error: failure
+            .clone()
+            .filter(|error| is_about(error, &entry.backup.dir)),
+        entry,
+    };
+    Ok(entries.into_iter().map(with_error).collect())
+}
+
+/// Restores what is to be put back and is not there, once for each container.
+/// A failure names the directory, which is not there then.
 pub async fn put_back(context: &Context<'_>) -> Result<()> {
-    let missing = all(&context.lifecycle.storage()).await?;
-    if missing.is_empty() {
+    // Whether a container has started shows when its agent is asked for.
+    let agent = context.lifecycle.agent().await?;
+    if context.lifecycle.is_put_back() {
         return Ok(());
     }
-    let agent = context.lifecycle.agent().await?;
+    let done = put_back_into(context, &agent).await;
+    context.lifecycle.set_put_back(done.clone());
+    done
+}
+
+async fn put_back_into(context: &Context<'_>, agent: &Agent) -> Result<()> {
+    let entries = all(&context.lifecycle.storage()).await?;
+    if entries.is_empty() {
+        return Ok(());
+    }
     let mounts = agent.status().await?.mounts;
     let is_there = |wanted: &AutoRestore| {
         mounts.iter().any(|mount| {
@@ -74,7 +109,7 @@ pub async fn put_back(context: &Context<'_>) -> Result<()> {
                 && mount.state != MountState::Lost
         })
     };
-    for wanted in missing.into_iter().filter(|wanted| !is_there(wanted)) {
+    for wanted in entries.into_iter().filter(|wanted| !is_there(wanted)) {
         let dir = wanted.backup.dir.clone();
         let request = RestoreRequest {
             backup: wanted.backup,
@@ -87,6 +122,11 @@ pub async fn put_back(context: &Context<'_>) -> Result<()> {
             .map_err(|error| explain(error, &dir))?;
     }
     Ok(())
+}
+
+/// Whether a failure to put things back is one of `dir`.
+pub(super) fn is_about(error: &SandboxError, dir: &str) -> bool {
+    error.context.get("autoRestore").is_some_and(|it| it == dir)
 }
 
 fn explain(error: SandboxError, dir: &str) -> SandboxError {

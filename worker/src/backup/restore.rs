@@ -8,7 +8,7 @@ use sandbox_shared::{
 use time::OffsetDateTime;
 
 use super::{Context, auto_restore};
-use crate::{clock, storage::presign::Presigner};
+use crate::{clock, operations::Phase, storage::presign::Presigner};
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
@@ -16,6 +16,8 @@ pub async fn restore(
     request: RestoreRequest,
 ) -> Result<RestoreBackupResult> {
     let request = request.validate(&context.config.allowed_roots()?)?;
+    // A failure is about another directory, or this mends it.
+    let _ = auto_restore::put_back(context).await;
     let mount = mount(context, &request).await?;
     let dir = &request.backup.dir;
     if request.auto_restore {
@@ -36,9 +38,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    context
-        .progress
-        .begin("restoreBackup", &backup.id, &backup.dir);
+    context.begin("restoreBackup", &backup.id, &backup.dir);
 
     let not_found = |what: &str| {
         SandboxError::new(
@@ -53,9 +53,10 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
         .ok_or_else(|| not_found("metadata"))?;
     check_ttl(&metadata, clock::now())?;
     let size_bytes = bucket
-        .archive_size(&backup.id)
+        .archive(&backup.id)
         .await?
-        .ok_or_else(|| not_found("archive"))?;
+        .ok_or_else(|| not_found("archive"))?
+        .size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,
@@ -82,13 +83,16 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     };
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
-        match events.next().await? {
+        let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);
+        match next.await? {
             RestoreEvent::Progress {
                 bytes_downloaded,
                 bytes_total,
-            } => context
-                .progress
-                .advance(bytes_downloaded, Some(bytes_total)),
+            } => context.progress.update(|operation| {
+                operation.phase = Phase::Mounting;
+                operation.bytes_done = bytes_downloaded;
+                operation.bytes_total = Some(bytes_total);
+            }),
             RestoreEvent::Mounted(mount) => {
                 context.lifecycle.renew_for(&mount).await?;
                 return Ok(mount);

@@ -3,7 +3,7 @@
 use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::{try_join, try_join_all};
-use sandbox_shared::ArchiveChecksum;
+use sandbox_shared::{ArchiveChecksum, hex};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     cache::CHUNK,
     flight::{Airborne, Purpose},
 };
-use crate::transfer::{CONCURRENCY, TransferError, UNIT, checksum::hex};
+use crate::transfer::{CONCURRENCY, TransferError, UNIT};
 
 /// Chunks of one request.
 const STEP: u32 = (UNIT.get() / CHUNK) as u32;
