@@ -517,7 +517,7 @@ impl Mounts {
             }
         }
         // A file system that hangs must not hang us.
-        let look = tokio::task::spawn_blocking(move || slot.is_attached().unwrap_or(false));
+        let look = tokio::task::spawn_blocking(move || slot.is_current().unwrap_or(false));
         if matches!(tokio::time::timeout(PATIENCE, look).await, Ok(Ok(true))) {
             status.state = MountState::Active;
         }

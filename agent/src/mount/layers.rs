@@ -21,7 +21,10 @@ use std::{
 use rustix::{
     fs::{CWD, RenameFlags, XattrFlags, lgetxattr, llistxattr, lsetxattr, renameat_with, statvfs},
     io::Errno,
-    mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
+    mount::{
+        MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, move_mount,
+        open_tree, unmount,
+    },
 };
 use sandbox_shared::Strategy;
 
@@ -184,6 +187,39 @@ impl Slot {
             None => Ok(table::topmost(&self.record.target)?
                 .is_some_and(|entry| self.record.devices.contains(&entry.device))),
         }
+    }
+
+    /// Puts what has been built anew in the place of the mount that has died,
+    /// so that nobody ever sees what both cover.
+    pub(super) fn relieve(&self) -> Result<(), MountError> {
+        let target = &self.record.target;
+        let tree = open_tree(
+            CWD,
+            self.root(),
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+        )
+        .map_err(system("open_tree"))?;
+        let beneath = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_BENEATH;
+        match move_mount(&tree, "", CWD, target, beneath) {
+            Ok(()) => take_away(target)?,
+            // Before Linux 6.5: the dead one stays below it, to the end.
+            Err(_) => mount_bind(self.root(), target).map_err(system("bind"))?,
+        }
+        if self.is_current()? && self.is_alive() {
+            Ok(())
+        } else {
+            Err(MountError::Unreadable)
+        }
+    }
+
+    /// Whether the target shows what is served now, and not what has died.
+    pub(super) fn is_current(&self) -> io::Result<bool> {
+        if self.record.copy.is_some() {
+            return self.is_attached();
+        }
+        let device = |point: &Path| Ok::<_, io::Error>(table::topmost(point)?.map(|e| e.device));
+        let current = device(&self.root())?;
+        Ok(current.is_some() && current == device(&self.record.target)?)
     }
 
     /// Whether the target can really be read. A FUSE daemon that has died

@@ -78,8 +78,7 @@ impl Mounts {
             let _lock = lock;
             let mut slot = slot;
             slot.assemble()?;
-            slot.detach(true)?;
-            slot.attach()?;
+            slot.relieve()?;
             Ok(true)
         })
         .await

@@ -42,11 +42,9 @@ async fn backup(
 }
 
 fn content(number: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(number as u64);
-    std::iter::repeat_with(|| random.u64(..))
-        .take(MIB / 8)
-        .flat_map(u64::to_le_bytes)
-        .collect()
+    let mut content = vec![0; MIB];
+    fastrand::Rng::with_seed(number as u64).fill(&mut content);
+    content
 }
 
 /// Not on the thread of the test, which has to renew URLs meanwhile.

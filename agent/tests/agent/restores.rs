@@ -1,4 +1,12 @@
-use std::{os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::process::Signal;
 use sandbox_shared::{
@@ -334,6 +342,17 @@ async fn life_after_death(strategy: Strategy) {
     agent.restored(&request).await;
     std::fs::write(path.join("sub/b"), "my work").unwrap();
     std::fs::remove_file(path.join("a")).unwrap();
+    let (watching, watched) = (Arc::new(AtomicBool::new(true)), path.clone());
+    let watcher = std::thread::spawn({
+        let watching = Arc::clone(&watching);
+        // What the mount covers is empty.
+        move || {
+            while watching.load(Ordering::Relaxed) {
+                let looks_empty = std::fs::read_dir(&watched).is_ok_and(|mut e| e.next().is_none());
+                assert!(!looks_empty);
+            }
+        }
+    });
     for _ in 0..2 {
         let daemons = playground.daemons();
         assert_eq!(daemons.len(), 1);
@@ -343,8 +362,8 @@ async fn life_after_death(strategy: Strategy) {
         assert_eq!(text(path.join("sub/b")), "my work");
         assert!(!path.join("a").exists());
     }
-    let mounts = agent.status().await.mounts;
-    assert_eq!(mounts[0].state, MountState::Active);
+    watching.store(false, Ordering::Relaxed);
+    watcher.join().unwrap();
     agent.unmount(&dir).await;
     assert_eq!(playground.footprint(), [].into());
 }
