@@ -2,7 +2,7 @@
 //!
 //! A restored directory is built away from its target, in the slot, checked
 //! there, and only then attached: bound over the target, or exchanged with it
-//! for an unpacked copy. Attaching and detaching are single system calls and
+//! for an unpacked copy, if that can be. Attaching and detaching are single system calls and
 //! undo each other, so a restore can change its mind. Every step of taking
 //! apart works whether or not it has been done before.
 
@@ -51,21 +51,17 @@ impl Slot {
             std::fs::remove_file(self.archive())?;
             return Ok(());
         }
-        let expected = match self.record.strategy {
-            // It shows itself, and is compared with nothing.
-            Strategy::Fuse => self.root(),
-            Strategy::Kernel => {
-                self.mount_loop(&self.source().join(archive_file::NAME))?;
-                self.mount_overlay()?;
-                self.lower()
-            }
-            _ => {
-                self.mount_overlay()?;
-                self.lower()
-            }
-        };
+        let strategy = self.record.strategy;
+        if strategy == Strategy::Kernel {
+            self.mount_loop(&self.source().join(archive_file::NAME))?;
+        }
+        // Otherwise the daemon has mounted it already.
+        if strategy != Strategy::Fuse {
+            self.mount_overlay()?;
+        }
         let shown = names(&self.root())?;
-        if self.record.devices.is_empty() && shown != names(&expected)? {
+        let is_new = self.record.devices.is_empty();
+        if is_new && strategy != Strategy::Fuse && shown != names(&self.lower())? {
             return Err(MountError::Unreadable);
         }
         let mounted = table::topmost(&self.root())?.ok_or(MountError::Unreadable)?;
@@ -124,7 +120,13 @@ impl Slot {
     /// Puts what was built in the target's place, and looks at it there.
     pub(super) fn attach(&self) -> Result<(), MountError> {
         match &self.record.copy {
-            Some(copy) => self.exchange(&copy.path)?,
+            Some(copy) => match self.exchange(&copy.path) {
+                // Where one may mount, it can be covered at least.
+                Err(error @ MountError::CannotReplace { .. }) => {
+                    mount_bind(&copy.path, &self.record.target).map_err(|_| error)?;
+                }
+                exchanged => exchanged?,
+            },
             None => mount_bind(self.root(), &self.record.target).map_err(system("bind"))?,
         }
         if self.is_attached()? && (self.record.copy.is_some() || self.is_alive()) {
@@ -149,7 +151,10 @@ impl Slot {
         if let Some(copy) = &self.record.copy {
             if self.is_attached()? {
                 not_used(users::of_directory(target))?;
-                self.exchange(&copy.path)?;
+                match identity(&copy.path).ok() == copy.identity {
+                    true => take_away(target)?,
+                    false => self.exchange(&copy.path)?,
+                }
             }
             return Ok(());
         }

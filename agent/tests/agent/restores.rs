@@ -137,6 +137,34 @@ async fn a_directory_that_is_not_empty_comes_back() {
 }
 
 #[tokio::test]
+async fn a_mount_point_can_be_restored_to_with_every_strategy() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let dir = playground.path("volume");
+    std::fs::create_dir(&dir).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("test", &dir, "tmpfs", flags, None).unwrap();
+    std::fs::write(dir.join("mine"), "precious").unwrap();
+    let footprint = playground.footprint();
+    for strategy in Strategy::ALL {
+        let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
+        for _ in 0..2 {
+            agent.restored(&request).await;
+            assert_eq!(text(dir.join("a")), "first", "{strategy}");
+            assert!(!dir.join("mine").exists());
+            std::fs::write(dir.join("a"), "written").unwrap();
+        }
+        agent.unmount(dir.to_str().unwrap()).await;
+        assert_eq!(text(dir.join("mine")), "precious", "{strategy}");
+        assert_eq!(playground.footprint(), footprint, "{strategy}");
+        let beside = playground.path("");
+        assert_eq!(std::fs::read_dir(beside).unwrap().count(), 3, "{strategy}");
+    }
+}
+
+#[tokio::test]
 async fn one_strategy_can_replace_another() {
     require_mounts();
     let playground = Playground::new();
