@@ -16,6 +16,7 @@ use std::{pin::pin, rc::Rc};
 pub mod auto_restore;
 pub mod create;
 pub mod delete;
+pub mod overview;
 pub mod preview;
 pub mod prune;
 pub mod reindex;
