@@ -14,7 +14,8 @@ use fuser::{FileAttr, FileType, INodeNo};
 use rustix::io::Errno;
 
 use crate::archive::squashfs::{
-    reader::{Archive, Attributes, InodeRef, Kind, ReadError},
+    NO_TABLE,
+    reader::{Archive, Attributes, InodeRef, Kind, ReadError, Xattr},
     superblock::Superblock,
 };
 
@@ -58,6 +59,11 @@ impl Lower {
 
     pub(super) fn superblock(&self) -> &Superblock {
         self.archive.superblock()
+    }
+
+    /// Whether any inode may have extended attributes.
+    pub(super) fn has_xattrs(&self) -> bool {
+        self.superblock().xattr_table.get() != NO_TABLE
     }
 
     fn inode(&self, node: u64) -> Result<InodeRef, Errno> {
@@ -139,12 +145,8 @@ impl Lower {
         .ok_or(Errno::NXIO)
     }
 
-    pub(super) fn xattrs(&self, node: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
-        let all = self.archive.xattrs(self.inode(node)?).map_err(errno)?;
-        Ok(all
-            .into_iter()
-            .map(|xattr| (xattr.name, xattr.value))
-            .collect())
+    pub(super) fn xattrs(&self, node: u64) -> Result<Vec<Xattr>, Errno> {
+        self.archive.xattrs(self.inode(node)?).map_err(errno)
     }
 
     pub(super) fn xattr(&self, node: u64, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {

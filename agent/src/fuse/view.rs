@@ -172,7 +172,12 @@ impl Filesystem for View {
         );
     }
 
+    /// An archive without any attributes answers as Linux's own driver does, and
+    /// only once: overlayfs would ask for each file's.
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if !self.lower.has_xattrs() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
         let value = self
             .lower
             .xattr(node.0, name.as_bytes())
@@ -181,8 +186,12 @@ impl Filesystem for View {
     }
 
     fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        if !self.lower.has_xattrs() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
         let all = self.lower.xattrs(node.0);
-        let list = all.map(|all| reply::xattr_names(request, all.iter().map(|(name, _)| &**name)));
+        let list = all
+            .map(|all| reply::xattr_names(request, all.iter().map(|xattr| xattr.name.as_slice())));
         reply::xattr(reply, size, list);
     }
 

@@ -342,7 +342,7 @@ fn acls_are_kept_inherited_and_obeyed() {
     let main = at("src/main.rs");
     let acl = |path: &Path| {
         let mut command = Command::new("getfacl");
-        let output = command.args(["-cpn"]).arg(path).output().unwrap();
+        let output = command.args(["-cpnE"]).arg(path).output().unwrap();
         String::from_utf8(output.stdout)
             .unwrap()
             .trim()
@@ -369,13 +369,12 @@ fn acls_are_kept_inherited_and_obeyed() {
     File::create(at("src/made/file")).unwrap();
     assert_eq!(
         acl(&at("src/made/file")),
-        "user::rw- user:65534:rwx #effective:rw- group::r-x #effective:r-- mask::rw- other::r--"
-            .replace(' ', " ")
+        "user::rw- user:65534:rwx group::r-x mask::rw- other::r--"
     );
     assert!(acl(&at("src/made")).contains("default:user:65534:rwx"));
     as_nobody("echo >> \"$1\"", &at("src/made/file"));
     run(Command::new("setfacl").arg("-b").arg(at("src/made/file")));
-    assert_eq!(acl(&at("src/made/file")), "user::rw- group::r-x other::r--");
+    assert_eq!(acl(&at("src/made/file")), "user::rw- group::r-- other::r--");
     let before = acl(&at("src/made"));
     cow.remount();
     assert_eq!(acl(&cow.path().join("src/made")), before);
@@ -395,7 +394,7 @@ fn xattrs_are_bounded_and_private_where_they_have_to_be() {
     lsetxattr(&path, "trusted.secret", b"s", XattrFlags::empty()).unwrap();
     let mut none = [0; 1];
     let unknown = lgetxattr(&path, "system.unheard_of", &mut none[..]);
-    assert_eq!(unknown, Err(Errno::NODATA));
+    assert_eq!(unknown, Err(Errno::OPNOTSUPP));
     allow_others(&cow.path());
     as_nobody("! getfattr -m- \"$1\" | grep trusted", &path);
 }

@@ -1,6 +1,8 @@
 //! The file systems that the agent serves through FUSE, used by real programs
 //! through a real kernel. Needs root and `/dev/fuse`.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../squashfs_writer/harness.rs"]
 #[allow(
     dead_code,

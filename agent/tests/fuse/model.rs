@@ -101,11 +101,14 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => path().prop_map(Unlink),
         6 => (path(), 0..0o10000u32).prop_map(|(p, m)| Mkdir(p, m)),
         3 => path().prop_map(Rmdir),
-        2 => ("[ab/.]{1,20}", path()).prop_map(|(t, p)| Symlink(t, p)),
+        // Targets stay below the root: what follows them must not get out.
+        2 => ("[ab][ab/]{0,18}", path()).prop_map(|(t, p)| Symlink(t, p)),
         1 => path().prop_map(Fifo),
         3 => (path(), 0..0o10000u32).prop_map(|(p, m)| Chmod(p, m)),
-        3 => (path(), prop::option::of(0..3000u32), prop::option::of(0..3000u32))
-            .prop_map(|(p, u, g)| Chown(p, u, g)),
+        // Not neither: the kernel does not tell FUSE then, though on a disk it
+        // takes the set-id bits away.
+        3 => (path(), 0..3000u32, 0..3000u32, 0..3)
+            .prop_map(|(p, u, g, which)| Chown(p, (which != 0).then_some(u), (which != 1).then_some(g))),
         3 => (path(), -5..LONG_AGO).prop_map(|(p, t)| SetTimes(p, t)),
         3 => (path(), xattr_name(), prop::collection::vec(any::<u8>(), 0..40), 0..3u32)
             .prop_map(|(p, n, v, f)| SetXattr(p, n, v, f)),
@@ -180,7 +183,8 @@ impl World {
                 let file = writing().open(at(path))?;
                 rustix::fs::fallocate(&file, how, *offset, *length)?;
             }
-            CopyRange(from, to, mut read, mut written, length) => {
+            CopyRange(from, to, read, written, length) => {
+                let (mut read, mut written) = (*read, *written);
                 let from = reading().open(at(from))?;
                 let to = writing().open(at(to))?;
                 let mut left = *length;
@@ -296,8 +300,11 @@ fn described(root: &Path) -> Snapshot {
         if facts.mtime > LONG_AGO {
             facts.mtime = i64::MAX;
         }
-        // ext4 shows none on links and FIFOs, where nobody can set any.
-        facts.xattrs.retain(|name, _| name != "security.selinux");
+        // A write into a FIFO never reaches the file system, and Linux updates
+        // its time for those on disks only.
+        if facts.file_type == 'p' {
+            facts.mtime = 0;
+        }
     }
     tree
 }
@@ -394,6 +401,15 @@ proptest! {
         let view = View::of(mounts::archive_of(original.path()));
         assert_same(&snapshot(original.path()), &snapshot(view.path()));
         let overlay = Overlay::of(mounts::archive_of(original.path()));
-        assert_same(&snapshot(original.path()), &snapshot(&overlay.path()));
+        let merged = |root: &Path| {
+            let mut tree = snapshot(root);
+            // The top shows the upper directory's attributes, and overlayfs does
+            // not count the links of directories.
+            tree.remove(Path::new(""));
+            let directories = tree.values_mut().filter(|facts| facts.file_type == 'd');
+            directories.for_each(|facts| facts.links = 0);
+            tree
+        };
+        assert_same(&merged(original.path()), &merged(&overlay.path()));
     }
 }

@@ -16,7 +16,7 @@ use sandbox_agent::{
     archive::squashfs::writer::{self, Options, Sink, Summary, WriteError},
 };
 
-use crate::{fidelity::node, harness::*};
+use crate::{harness::*, zoo::node};
 
 fn changes(summary: &Summary) -> Vec<(PathBuf, ChangeKind)> {
     let changes = summary.report.changes.first().iter();

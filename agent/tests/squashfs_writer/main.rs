@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod edits;
 mod fidelity;
 mod harness;
 mod live;
 mod random;
 mod selection;
 mod shape;
+mod zoo;

@@ -1,17 +1,26 @@
-//! Walking through all directories of an archive that may be hostile.
+//! Walking through all of an archive that may be hostile.
+//!
+//! In an archive, what takes time takes room, too: each entry, each size of a
+//! block is stored for itself. One in which many share the same bytes could keep
+//! us busy for years, so what is met is counted against what there is room for.
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::archive::squashfs::reader::{Archive, InodeRef, ReadDir, ReadError};
+use crate::archive::squashfs::reader::{Archive, InodeRef, Pieces, ReadDir, ReadError};
 
 /// Sees to it that a walk ends: that no directory is in two others or in itself,
-/// and that listings do not share their bytes.
+/// and that neither listings nor lists of blocks share their bytes.
 pub(super) struct Tree<'a> {
     archive: &'a Archive,
     entered: Mutex<Entered>,
+    /// Of all files.
+    blocks: AtomicU64,
 }
 
 #[derive(Default)]
@@ -26,7 +35,23 @@ impl<'a> Tree<'a> {
         Self {
             archive,
             entered: Mutex::default(),
+            blocks: AtomicU64::new(0),
         }
+    }
+
+    /// The content of a file that is met for the first time.
+    pub(super) fn content(&self, file: InodeRef) -> Result<Pieces<'a>, ReadError> {
+        let pieces = self.archive.pieces(file)?;
+        let before = self
+            .blocks
+            .fetch_add(pieces.block_count(), Ordering::Relaxed);
+        if before > self.archive.most_blocks() {
+            return Err(ReadError::Damaged {
+                what: "files share their lists of blocks",
+                at: self.archive.superblock().inode_table.get(),
+            });
+        }
+        Ok(pieces)
     }
 
     /// Starts to read a directory, once.

@@ -11,7 +11,6 @@ use std::{
     ffi::OsStr,
     io,
     num::NonZeroUsize,
-    ops::Range,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -37,7 +36,7 @@ use super::tree::Tree;
 use crate::archive::{
     ArchiveError,
     scan::{Source, Tally, proc_path},
-    squashfs::reader::{Archive, Attributes, InodeRef, Kind, ReadError, Scratch},
+    squashfs::reader::{Archive, Attributes, InodeRef, Kind, Pieces, ReadError, Scratch},
 };
 
 mod queue;
@@ -208,7 +207,8 @@ impl Unpacker<'_> {
             if size > LARGE {
                 self.share_out(file, path(), queue)?;
             } else {
-                if self.write(&file, 0..size, scratch, &path)? < size {
+                let pieces = self.tree.content(entry.inode)?;
+                if self.write(&file, pieces, size, scratch, &path)? < size {
                     ftruncate(&file.handle, size).map_err(|e| at(&path())(e))?;
                 }
                 self.finish(&file, &path)?;
@@ -341,6 +341,7 @@ impl Unpacker<'_> {
     }
 
     fn share_out(&self, new: New, path: Vec<u8>, queue: &Queue<Task>) -> Result<(), ArchiveError> {
+        self.tree.content(new.inode)?;
         let size = new.attributes.size;
         ftruncate(&new.handle, size).map_err(at(&path))?;
         let file = Arc::new(LargeFile {
@@ -366,8 +367,9 @@ impl Unpacker<'_> {
                 return Ok(());
             }
             let end = size.min(start.saturating_add(SHARE));
-            let written = self.write(&file.new, start..end, scratch, &path);
-            if let Err(error) = written {
+            let pieces = self.archive.pieces_from(file.new.inode, start)?;
+            if let Err(error) = self.write(&file.new, pieces, end, scratch, &path) {
+                // No need for the others to go on.
                 file.next.store(size, Ordering::Relaxed);
                 return Err(error);
             }
@@ -378,21 +380,18 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Writes content between two offsets. Gives where the last data ends.
+    /// Writes pieces, up to an offset. Gives where the last data ends.
     fn write(
         &self,
         file: &New,
-        range: Range<u64>,
+        mut pieces: Pieces<'_>,
+        until: u64,
         scratch: &mut Scratch,
         path: &dyn Fn() -> Vec<u8>,
     ) -> Result<u64, ArchiveError> {
-        let mut end = range.start;
-        if range.is_empty() {
-            return Ok(end);
-        }
-        let mut pieces = self.archive.pieces_from(file.inode, range.start)?;
+        let mut end = 0;
         while let Some(piece) = pieces.next_piece()? {
-            if piece.offset >= range.end {
+            if piece.offset >= until {
                 break;
             }
             if let Some(content) = self.archive.piece_content(&piece, scratch)? {

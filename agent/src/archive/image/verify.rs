@@ -23,8 +23,17 @@ pub fn read_through(image: &Path) -> Result<(), ArchiveError> {
 
 /// Reads all metadata, and each block of content once, on all cores.
 pub fn verify(archive: &Archive) -> Result<(), ReadError> {
-    let mut survey = Survey::default();
-    survey.walk(archive)?;
+    let mut survey = Survey::new(archive);
+    survey.walk()?;
+    let stored = survey
+        .blocks
+        .keys()
+        .map(|block| u64::from(block.size.stored()));
+    let end = archive.superblock().bytes_used.get();
+    if stored.sum::<u64>() > end {
+        let what = "blocks overlap";
+        return Err(ReadError::Damaged { what, at: end });
+    }
     let mut blocks: Vec<_> = survey.blocks.into_iter().collect();
     // In the order in which they are stored.
     blocks.sort_unstable_by_key(|(block, _)| block.position);
@@ -105,59 +114,70 @@ fn conflict(block: StoredBlock) -> ReadError {
 }
 
 /// What a walk through the metadata finds.
-#[derive(Default)]
-struct Survey {
+struct Survey<'a> {
+    archive: &'a Archive,
+    tree: Tree<'a>,
     blocks: HashMap<StoredBlock, Length>,
     xattr_sets: HashSet<u32>,
     /// Files with several names.
     linked: HashSet<InodeRef>,
 }
 
-impl Survey {
-    fn walk(&mut self, archive: &Archive) -> Result<(), ReadError> {
-        let tree = Tree::new(archive);
-        let mut pending = vec![archive.root()];
-        self.inode(archive, archive.root(), Kind::Directory)?;
+impl<'a> Survey<'a> {
+    fn new(archive: &'a Archive) -> Self {
+        Self {
+            archive,
+            tree: Tree::new(archive),
+            blocks: HashMap::new(),
+            xattr_sets: HashSet::new(),
+            linked: HashSet::new(),
+        }
+    }
+
+    fn walk(&mut self) -> Result<(), ReadError> {
+        let root = self.archive.root();
+        let mut pending = vec![root];
+        self.inode(root, Kind::Directory)?;
         while let Some(directory) = pending.pop() {
-            let mut entries = tree.enter(directory)?;
+            let mut entries = self.tree.enter(directory)?;
             while let Some(entry) = entries.next_entry()? {
                 if entry.kind == Kind::Directory {
                     pending.push(entry.inode);
                 }
-                self.inode(archive, entry.inode, entry.kind)?;
+                self.inode(entry.inode, entry.kind)?;
             }
         }
-        archive.read_export_table()
+        self.archive.read_export_table()
     }
 
-    fn inode(&mut self, archive: &Archive, inode: InodeRef, listed: Kind) -> Result<(), ReadError> {
-        let attributes = archive.attributes(inode)?;
+    fn inode(&mut self, inode: InodeRef, listed: Kind) -> Result<(), ReadError> {
+        let attributes = self.archive.attributes(inode)?;
         if attributes.kind != listed {
             return Err(ReadError::Damaged {
                 what: "a directory says that a file is of another kind",
-                at: archive.superblock().directory_table.get(),
+                at: self.archive.superblock().directory_table.get(),
             });
         }
-        if let Some(set) = attributes.xattr_set {
-            if self.xattr_sets.insert(set) {
-                archive.xattrs(inode)?;
-            }
+        if let Some(set) = attributes.xattr_set
+            && self.xattr_sets.insert(set)
+        {
+            self.archive.xattrs(inode)?;
         }
         let is_known = attributes.link_count > 1 && !self.linked.insert(inode);
         if attributes.kind == Kind::File && !is_known {
-            self.content(archive, inode)?;
+            self.content(inode)?;
         }
         Ok(())
     }
 
-    fn content(&mut self, archive: &Archive, inode: InodeRef) -> Result<(), ReadError> {
-        let mut pieces = archive.pieces(inode)?;
+    fn content(&mut self, file: InodeRef) -> Result<(), ReadError> {
+        let mut pieces = self.tree.content(file)?;
         while let Some(piece) = pieces.next_piece()? {
             let (block, length) = match piece.stored {
                 Stored::Hole => continue,
                 Stored::Block(block) => (block, Length::Exactly(piece.length)),
                 Stored::Fragment { number, start } => (
-                    archive.fragment(number)?,
+                    self.archive.fragment(number)?,
                     Length::AtLeast(start as usize + piece.length),
                 ),
             };

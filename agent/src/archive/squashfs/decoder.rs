@@ -103,8 +103,7 @@ mod tests {
         ] {
             let compression = Compression {
                 format,
-                level: None,
-                threads: None,
+                ..Compression::default()
             };
             let mut encoder = Encoder::new(&compression, 8192).unwrap();
             let stored = encoder.compress(&block).unwrap().to_vec();

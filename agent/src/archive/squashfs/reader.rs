@@ -42,7 +42,7 @@ pub use inode::{Attributes, InodeRef, Kind};
 pub use source::{FileSource, ReadAt};
 pub use xattrs::Xattr;
 
-pub(crate) use content::{Scratch, Stored};
+pub(crate) use content::{Pieces, Scratch, Stored};
 pub(crate) use store::StoredBlock;
 
 use content::Waypoints;
@@ -171,10 +171,14 @@ impl Archive {
         Ok(self.inode(inode)?.attributes)
     }
 
-    /// More bytes than all listings together can have: see the module's note on
-    /// trees.
+    /// More bytes than all listings together can have.
     pub(crate) const fn most_listing_bytes(&self) -> u64 {
         self.directories.most_bytes()
+    }
+
+    /// More blocks than all files together can have.
+    pub(crate) const fn most_blocks(&self) -> u64 {
+        self.inodes.most_bytes() / size_of::<U32>() as u64
     }
 
     /// Reads the export table, which nothing here needs.

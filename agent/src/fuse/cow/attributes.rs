@@ -87,7 +87,7 @@ impl Cow {
         // As the kernel does it: a new owner does not get the old one's rights,
         // and others than root lose them by changing the content.
         let owned = wanted.uid.is_some() || wanted.gid.is_some();
-        let drop_set_id = known.is_file()
+        let drop_set_id = !known.is_directory()
             && wanted.mode.is_none()
             && known.has_set_id()
             && (owned || wanted.size.is_some() && caller != 0);

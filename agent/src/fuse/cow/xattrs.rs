@@ -17,8 +17,21 @@ const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 /// inode writes them all.
 const MOST: usize = 256 << 10;
 
+/// What Linux says to names that no file can have.
+fn check(name: &[u8]) -> Result<(), Errno> {
+    if name == acl::ACCESS || name == acl::DEFAULT {
+        return Ok(());
+    }
+    match NAMESPACES.iter().find(|space| name.starts_with(space)) {
+        Some(space) if name.len() == space.len() => Err(Errno::INVAL),
+        Some(_) => Ok(()),
+        None => Err(Errno::OPNOTSUPP),
+    }
+}
+
 impl Cow {
     pub(super) fn xattr(&self, node: u64, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        check(name)?;
         let state = self.tree();
         let value = match state.tree.inode(node) {
             Some(Inode {
@@ -51,7 +64,10 @@ impl Cow {
     pub(super) fn xattrs_of(&self, node: u64, inode: &Inode) -> Result<Xattrs, Errno> {
         match &inode.xattrs {
             Some(all) => Ok(Xattrs::clone(all)),
-            None => Ok(self.lower.xattrs(node)?.into_iter().collect()),
+            None => {
+                let all = self.lower.xattrs(node)?.into_iter();
+                Ok(all.map(|xattr| (xattr.name, xattr.value)).collect())
+            }
         }
     }
 
@@ -66,6 +82,7 @@ impl Cow {
         value: &[u8],
         how: XattrFlags,
     ) -> Result<(), Errno> {
+        check(name)?;
         let known = self.inode(node)?;
         let mut all = self.xattrs_of(node, &known)?;
         let there = all.contains_key(name);
@@ -90,10 +107,8 @@ impl Cow {
             }
             Acl::parse(value)?;
             all.insert(name.to_vec(), value.to_vec());
-        } else if NAMESPACES.iter().any(|space| name.starts_with(space)) {
-            all.insert(name.to_vec(), value.to_vec());
         } else {
-            return Err(Errno::OPNOTSUPP);
+            all.insert(name.to_vec(), value.to_vec());
         }
         let size: usize = all
             .iter()
@@ -106,6 +121,7 @@ impl Cow {
     }
 
     pub(super) fn remove_xattr(&self, node: u64, name: &[u8]) -> Result<(), Errno> {
+        check(name)?;
         let known = self.inode(node)?;
         let mut all = self.xattrs_of(node, &known)?;
         if all.remove(name).is_none() {

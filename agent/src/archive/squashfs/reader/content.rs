@@ -88,6 +88,11 @@ impl Pieces<'_> {
         self.file.size
     }
 
+    /// Number of blocks, the end in a fragment aside.
+    pub(crate) fn block_count(&self) -> u64 {
+        self.file.block_count
+    }
+
     /// The next piece.
     pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
         let stored = if self.number < self.file.block_count {
@@ -125,8 +130,7 @@ impl Pieces<'_> {
         Ok(())
     }
 
-    /// Goes to the piece with byte `offset`, which is in the file, from the
-    /// start or from before it.
+    /// Goes from the start to the piece with byte `offset`, which is in the file.
     fn go_to(&mut self, inode: InodeRef, offset: u64) -> Result<(), ReadError> {
         let block = offset / self.archive.store.block_size() as u64;
         // If it is in a fragment, no other block matters.
@@ -136,22 +140,20 @@ impl Pieces<'_> {
         }
         let waypoints =
             (block >= STRIDE).then(|| self.archive.waypoints(inode, self.file.block_count));
-        if let Some(waypoints) = &waypoints {
-            if let Some((number, (place, position))) = waypoints.last(block / STRIDE) {
-                if number * STRIDE > self.number {
-                    self.file.sizes = self.archive.inodes.at(&self.archive.store, place)?;
-                    self.position = position;
-                    self.number = number * STRIDE;
-                }
-            }
+        if let Some(waypoints) = &waypoints
+            && let Some((number, (place, position))) = waypoints.last(block / STRIDE)
+        {
+            self.file.sizes = self.archive.inodes.at(&self.archive.store, place)?;
+            self.position = position;
+            self.number = number * STRIDE;
         }
         while self.number < block {
             self.advance(block)?;
-            if let Some(waypoints) = &waypoints {
-                if self.number.is_multiple_of(STRIDE) {
-                    let place = self.file.sizes.place(&self.archive.inodes);
-                    waypoints.add(self.number / STRIDE, (place, self.position));
-                }
+            if let Some(waypoints) = &waypoints
+                && self.number.is_multiple_of(STRIDE)
+            {
+                let place = self.file.sizes.place(&self.archive.inodes);
+                waypoints.add(self.number / STRIDE, (place, self.position));
             }
         }
         Ok(())

@@ -277,8 +277,7 @@ impl Archive {
             None => size.div_ceil(block_size),
         };
         // So that nothing is set aside for blocks that cannot be there.
-        let is_possible = size <= i64::MAX as u64
-            && block_count <= self.inodes.most_bytes() / size_of::<U32>() as u64;
+        let is_possible = size <= i64::MAX as u64 && block_count <= self.most_blocks();
         if !is_possible {
             return Err(sizes.damaged("a file is larger than can be"));
         }
