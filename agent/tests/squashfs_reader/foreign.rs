@@ -105,6 +105,14 @@ fn every_compressor_with_the_largest_blocks() {
 }
 
 #[test]
+fn lzma_which_linux_does_not_read() {
+    let source = tree();
+    let (_gzip_directory, gzip) = mksquashfs(source.path(), &["-comp", "gzip"]);
+    let (_lzma_directory, lzma) = mksquashfs(source.path(), &["-comp", "lzma"]);
+    assert_same(&view(&open(&gzip)), &view(&open(&lzma)));
+}
+
+#[test]
 fn parts_that_are_not_compressed() {
     assert_read(&[
         &["-noI"],
