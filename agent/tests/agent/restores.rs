@@ -147,6 +147,7 @@ async fn a_mount_point_can_be_restored_to_with_every_strategy() {
     let flags = rustix::mount::MountFlags::empty();
     rustix::mount::mount("test", &dir, "tmpfs", flags, None).unwrap();
     std::fs::write(dir.join("mine"), "precious").unwrap();
+    agent.status().await;
     let footprint = playground.footprint();
     for strategy in Strategy::ALL {
         let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
