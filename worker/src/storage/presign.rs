@@ -261,6 +261,7 @@ mod tests {
         Presigner::from_settings(settings)
             .unwrap()
             .read_archive(&id, NOW)
+            .0
     }
 
     #[test]
