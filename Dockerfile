@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates fuse-overlayfs fuse3 squashfuse util-linux \
+        ca-certificates util-linux \
     && rm -rf /var/lib/apt/lists/* \
     && mkdir -p /workspace
 COPY --from=build /out/sandbox-agent /usr/local/bin/sandbox-agent

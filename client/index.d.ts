@@ -237,11 +237,18 @@ export interface PruneResult {
  */
 export type Strategy = "kernel" | "overlay" | "fuse" | "extract";
 
-/** What {@link Sandbox.restoreBackup} takes. */
-export interface RestoreRequest extends DirectoryBackup {
+/** How {@link Sandbox.restoreBackup} restores. */
+export interface RestoreOptions {
   /** Forces one strategy; the best that works in the container when absent. */
   readonly strategy?: Strategy;
+  /** Takes an older restore away under the processes that use it; false when absent. */
+  readonly force?: boolean;
+  /** Puts the backup back whenever the container has started again; false when absent. */
+  readonly autoRestore?: boolean;
 }
+
+/** What {@link Sandbox.restoreBackup} takes. */
+export interface RestoreRequest extends DirectoryBackup, RestoreOptions {}
 
 /** What {@link Sandbox.restoreBackup} gives. */
 export interface RestoreBackupResult {
@@ -384,8 +391,26 @@ export interface MountStatus {
   dir: string;
   /** How it is served. */
   strategy: Strategy;
-  /** `lost` when what served it died: restore again. */
-  state: "active" | "lost";
+  /**
+   * `damaged` when the archive turned out not to be what was stored: what is
+   * not in memory yet cannot be read; `lost` when what served it died.
+   */
+  state: "active" | "damaged" | "lost";
+  /** Bytes of the archive. */
+  sizeBytes: number;
+  /** Bytes of the archive that are in the container; the rest comes on demand and in the background. */
+  cachedBytes: number;
+  /** Whether all of the archive has been found to be what was stored. */
+  verified: boolean;
+  /** ISO 8601: when the URL that the rest comes from is to have been renewed. */
+  urlExpiresAt?: string;
+}
+
+/** A directory that is put back when the container starts again. */
+export interface AutoRestoreStatus extends DirectoryBackup {
+  strategy?: Strategy;
+  /** Why it could not be, when that was last tried. */
+  error?: { code: ErrorCode; message: string; context?: Record<string, unknown> };
 }
 
 /**
@@ -407,14 +432,19 @@ export interface Sandbox {
 
   /**
    * Puts a backup in place of `backup.dir`, copy-on-write: writes never reach
-   * the backup, and restoring again discards them. The mount does not outlive
-   * the container: restore again after a restart.
+   * the backup, and restoring again discards them. It answers as soon as the
+   * directory can be read; content comes when it is needed. The mount does not
+   * outlive the container: restore again after a restart, or ask for
+   * `autoRestore`.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  restoreBackup(backup: RestoreRequest): Promise<RestoreBackupResult>;
+  restoreBackup(backup: RestoreRequest, options?: RestoreOptions): Promise<RestoreBackupResult>;
 
-  /** Takes a restored directory away again; what it covered reappears. */
-  unmountBackup(dir: string): Promise<UnmountResult>;
+  /**
+   * Takes a restored directory away again; what it covered reappears. Where
+   * processes use it, only by `force`: the error names them.
+   */
+  unmountBackup(dir: string, options?: { force?: boolean }): Promise<UnmountResult>;
 
   /**
    * Backups of this sandbox, the newest first unless something else is asked for. Starts nothing.
@@ -533,6 +563,8 @@ export interface SandboxStatus {
   };
   /** Restored directories. */
   mounts: MountStatus[];
+  /** What is put back when the container starts again. */
+  autoRestore: AutoRestoreStatus[];
   operation: Operation | null;
 }
 

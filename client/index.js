@@ -34,12 +34,12 @@ class Sandbox {
     return this.#call("previewBackup", [options]);
   }
 
-  restoreBackup(backup) {
-    return this.#call("restoreBackup", [backup]);
+  restoreBackup(backup, options = {}) {
+    return this.#call("restoreBackup", [backup, options]);
   }
 
-  unmountBackup(dir) {
-    return this.#call("unmountBackup", [dir]);
+  unmountBackup(dir, options = {}) {
+    return this.#call("unmountBackup", [dir, options]);
   }
 
   cancelOperation() {

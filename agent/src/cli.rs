@@ -19,9 +19,9 @@ use serde::Serialize;
 
 use crate::{
     archive::image::{self, Description},
-    config::{Config, state_dir_from_env},
+    config::{Config, cache_bytes_from_env, state_dir_from_env},
     init,
-    mount::{Mounts, Restore, Source},
+    mount::{Mounts, Restore, Source, daemon},
     server,
     state::StateDir,
     transfer::{Store, checksum},
@@ -53,11 +53,23 @@ enum Command {
         /// Use this strategy instead of the best that works.
         #[arg(long, value_parser = named(&Strategy::ALL, Strategy::as_str))]
         strategy: Option<Strategy>,
+        /// Take an older restore away under the processes that use it.
+        #[arg(long)]
+        force: bool,
     },
     /// Take a restored directory away, and with it what was written there.
     Unmount {
         /// The directory that was restored to.
         dir: PathBuf,
+        /// Also under the processes that use it.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Serve the archive of one restored directory.
+    #[command(name = daemon::COMMAND, hide = true)]
+    ServeMount {
+        /// Where it is recorded.
+        slot: PathBuf,
     },
     /// Read everything that is in an archive.
     Verify {
@@ -113,9 +125,11 @@ fn run(command: Command) -> Result<ExitCode> {
             archive,
             dir,
             strategy,
-        } => in_runtime(restore(archive, dir, strategy))?,
-        Command::Unmount { dir } => in_runtime(async {
-            mounts()?.unmount(&absolute(&dir)?).await?;
+            force,
+        } => in_runtime(restore(archive, dir, strategy, force))?,
+        Command::ServeMount { slot } => daemon::serve::run(&slot)?,
+        Command::Unmount { dir, force } => in_runtime(async {
+            mounts()?.unmount(&absolute(&dir)?, force).await?;
             Ok(())
         })?,
         Command::Verify {
@@ -155,10 +169,15 @@ fn absolute(path: &Path) -> Result<String> {
 fn mounts() -> Result<Mounts> {
     let dir = state_dir_from_env();
     let state = StateDir::open(&dir).map_err(about(&dir))?;
-    Ok(Mounts::new(state, Store::new()?))
+    Ok(Mounts::new(state, Store::new()?, cache_bytes_from_env()?))
 }
 
-async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> Result<()> {
+async fn restore(
+    archive: String,
+    dir: PathBuf,
+    strategy: Option<Strategy>,
+    force: bool,
+) -> Result<()> {
     let is_url = ["http://", "https://"]
         .iter()
         .any(|scheme| archive.starts_with(scheme));
@@ -166,6 +185,7 @@ async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> R
         let size_bytes = Store::new()?.size(&archive).await?;
         Source::Remote(ArchiveSource {
             url: archive,
+            url_expires_at: None,
             size_bytes,
             checksum: None,
         })
@@ -177,6 +197,7 @@ async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> R
         dir: absolute(&dir)?,
         source,
         strategy,
+        force,
     };
     let status = mounts()?.restore(restore, None, |_| {}).await?;
     print(&format!("{} ({})\n", status.dir, status.strategy))

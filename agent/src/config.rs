@@ -23,6 +23,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// For caches, upper layers and mount records.
     pub state_dir: PathBuf,
+    /// Bytes of an archive that each restored directory may keep on disk.
+    pub cache_bytes: Option<u64>,
     /// Directories below which backups may be taken and restored.
     pub roots: AllowedRoots,
 }
@@ -54,9 +56,24 @@ impl Config {
             token,
             listen,
             state_dir: state_dir_from_env(),
+            cache_bytes: cache_bytes_from_env()?,
             roots: AllowedRoots::with_extra(&roots)?,
         })
     }
+}
+
+/// How much each restored directory may keep on disk, in bytes.
+pub fn cache_bytes_from_env() -> Result<Option<u64>> {
+    let text = std::env::var(env::CACHE_BYTES).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        SandboxError::new(
+            ErrorCode::NotConfigured,
+            format!("{} must be a number of bytes", env::CACHE_BYTES),
+        )
+    })
 }
 
 /// The state directory of this machine.

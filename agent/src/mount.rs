@@ -1,44 +1,59 @@
 //! Restored directories.
 //!
 //! What is guaranteed:
-//! - an archive is complete and checked, and the new directory is built and
-//!   has been read, before the target is touched; if anything fails, the
-//!   target is as it was, an older restore included;
+//! - the new directory is built and has been read before the target is
+//!   touched; if anything fails, the target is as it was, an older restore
+//!   included; how long it takes does not depend on the archive's size;
+//! - what arrives later is checked, too, and what is found to be wrong is not
+//!   served any more;
+//! - a directory whose daemon dies is served anew, with what was written to it,
+//!   or fails every call: it never looks like an empty one;
 //! - writes never reach the archive, and restoring again discards them;
 //! - unmounting leaves nothing: no mount, no process, no loop device, no file;
 //! - all this holds for mounts of a process that was killed, too: what is on
 //!   disk in the state directory is the truth, not the memory of an agent.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy,
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
     rules::{self, AllowedRoots},
 };
+use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use crate::{
-    archive::{ArchiveError, image},
+    archive::ArchiveError,
     paths,
     state::StateDir,
-    transfer::{Store, TransferError},
+    transfer::{
+        Store, TransferError,
+        lazy::{self, LazyArchive},
+    },
 };
 
-mod daemon;
+pub mod daemon;
 mod layers;
 mod probe;
 mod record;
+mod supervise;
 mod table;
+mod users;
 
+pub use users::User;
+
+use daemon::Address;
 use probe::{Capabilities, Capability};
 use record::{Copy, Record, Slot};
 
@@ -68,6 +83,17 @@ pub enum MountError {
     /// What was built does not show what is in the archive.
     #[error("the mount does not show the content of the archive")]
     Unreadable,
+    /// Processes use the restored directory.
+    #[error(
+        "{dir} is in use by {}; end them, or ask with force to take it away under them",
+        list(users)
+    )]
+    Busy {
+        /// Which directory.
+        dir: String,
+        /// Some of the processes.
+        users: Vec<User>,
+    },
     /// A directory cannot be exchanged with the unpacked copy.
     #[error("{} cannot be replaced, because it is a mount point or lies on another layer: {source}", dir.display())]
     CannotReplace {
@@ -104,6 +130,13 @@ impl From<MountError> for SandboxError {
         let message = error.to_string();
         let code = match error {
             MountError::Refused(error) => return error,
+            MountError::Busy { users, .. } => {
+                let users = users
+                    .into_iter()
+                    .map(|user| serde_json::json!({ "pid": user.pid, "command": user.command }));
+                return Self::new(ErrorCode::BackupRestoreFailed, message)
+                    .with("processes", users.collect::<Vec<_>>());
+            }
             MountError::Transfer(TransferError::NotFound) => ErrorCode::BackupNotFound,
             MountError::NotMounted(_) => ErrorCode::InvalidBackupConfig,
             MountError::Closed => ErrorCode::ContainerUnavailable,
@@ -111,6 +144,11 @@ impl From<MountError> for SandboxError {
         };
         Self::new(code, message)
     }
+}
+
+fn list(users: &[User]) -> String {
+    let users: Vec<_> = users.iter().map(User::to_string).collect();
+    users.join(", ")
 }
 
 /// What to restore.
@@ -124,6 +162,8 @@ pub struct Restore {
     pub source: Source,
     /// Forces one strategy.
     pub strategy: Option<Strategy>,
+    /// Takes an older restore away under the processes that use it.
+    pub force: bool,
 }
 
 /// Where an archive comes from.
@@ -140,7 +180,11 @@ pub enum Source {
 pub struct Mounts {
     state: StateDir,
     store: Store,
+    /// Bytes of an archive that each restored directory may keep on disk.
+    cache_bytes: Option<u64>,
     capabilities: Arc<OnceCell<Capabilities>>,
+    /// Where archives that are not whole are read from, by slot.
+    addresses: Arc<Mutex<HashMap<PathBuf, Address>>>,
     /// Set when no restore may take place any more.
     closed: Arc<AtomicBool>,
 }
@@ -155,18 +199,20 @@ impl Drop for Building {
     fn drop(&mut self) {
         if !self.succeeded {
             // Nobody is left to be told. Its record stays, for another try.
-            let _ = self.slot.discard();
+            let _ = self.slot.discard(true);
         }
     }
 }
 
 impl Mounts {
     /// The mounts whose records are in `state`.
-    pub fn new(state: StateDir, store: Store) -> Self {
+    pub fn new(state: StateDir, store: Store, cache_bytes: Option<u64>) -> Self {
         Self {
             state,
             store,
+            cache_bytes,
             capabilities: Arc::default(),
+            addresses: Arc::default(),
             closed: Arc::default(),
         }
     }
@@ -211,13 +257,13 @@ impl Mounts {
     }
 
     /// Restores a directory. `roots` are enforced where they are given.
-    /// `downloaded` hears how many bytes are here. Dropping the future before
-    /// it is done leaves the target as it was.
+    /// `fetched` hears how many bytes are here, where all must be. Dropping the
+    /// future before it is done leaves the target as it was.
     pub async fn restore(
         &self,
         request: Restore,
         roots: Option<&AllowedRoots>,
-        downloaded: impl Fn(u64),
+        fetched: impl Fn(u64),
     ) -> Result<MountStatus, MountError> {
         let target = match roots {
             Some(roots) => paths::target_dir(&request.dir, roots)?,
@@ -231,13 +277,29 @@ impl Mounts {
             .into());
         }
         let capability = self.choose(request.strategy).await?;
-        let state = self.state.clone();
         let Restore {
-            id, dir, source, ..
+            id,
+            dir,
+            source,
+            force,
+            ..
         } = request;
+        let (size_bytes, checksum, address) = match &source {
+            Source::File(path) => (tokio::fs::metadata(path).await?.len(), None, None),
+            Source::Remote(source) => (
+                source.size_bytes,
+                source.checksum.clone(),
+                Some(Address {
+                    url: source.url.clone(),
+                    expires_at: source.url_expires_at,
+                }),
+            ),
+        };
+        let unpacks = capability.strategy == Strategy::Extract;
+        let (state, cache_bytes) = (self.state.clone(), self.cache_bytes);
         let building = blocking(move || {
             let slot = Slot::create(&state, |slot| Record {
-                copy: (capability.strategy == Strategy::Extract).then(|| Copy {
+                copy: unpacks.then(|| Copy {
                     path: beside(&target, slot),
                     identity: None,
                 }),
@@ -245,7 +307,10 @@ impl Mounts {
                 dir,
                 strategy: capability.strategy,
                 scratch: capability.scratch(slot),
-                device: None,
+                size_bytes,
+                checksum,
+                cache_bytes: cache_bytes.filter(|_| !unpacks),
+                devices: Vec::new(),
                 made: Vec::new(),
                 complete: false,
                 target,
@@ -256,54 +321,56 @@ impl Mounts {
             })
         })
         .await?;
-        self.fetch(source, building.slot.archive(), downloaded)
-            .await?;
+        let slot = &building.slot;
+        if let Source::File(path) = source {
+            // Its owner may write to it or truncate it while it is mounted.
+            tokio::fs::copy(path, slot.archive()).await?;
+            lazy::adopt(&slot.archive())?;
+        }
+        if unpacks {
+            self.fetch(slot, address.as_ref(), fetched).await?;
+        } else {
+            daemon::start(&slot.dir, address.as_ref()).await?;
+        }
         // Not interrupted from here on: it is short, and ends in a known state.
         let mounts = self.clone();
-        tokio::task::spawn_blocking(move || {
+        let slot = tokio::task::spawn_blocking(move || -> Result<_, MountError> {
             // All of it, not the fields one by one: dropping it has a meaning.
             let mut building = building;
             let slot = &mut building.slot;
-            image::describe(&slot.archive())?;
             make_target(slot)?;
             slot.assemble()?;
-            mounts.replace(slot)?;
-            let status = status_of(slot, MountState::Active);
+            mounts.replace(slot, force)?;
             building.succeeded = true;
-            Ok(status)
+            Ok(slot.clone())
         })
         .await
-        .map_err(io::Error::other)?
+        .map_err(io::Error::other)??;
+        if !unpacks {
+            if let Some(address) = address {
+                self.addresses().insert(slot.dir.clone(), address);
+            }
+            self.watch(slot.clone());
+        }
+        Ok(self.look_at(slot).await)
     }
 
+    /// Fetches and checks all of an archive.
     async fn fetch(
         &self,
-        source: Source,
-        archive: PathBuf,
-        downloaded: impl Fn(u64),
+        slot: &Slot,
+        address: Option<&Address>,
+        fetched: impl Fn(u64),
     ) -> Result<(), MountError> {
-        match source {
-            Source::Remote(source) => {
-                let file = std::fs::File::options()
-                    .read(true)
-                    .write(true)
-                    .create_new(true)
-                    .open(&archive)?;
-                Ok(self
-                    .store
-                    .download(&source, file, &archive, downloaded)
-                    .await?)
-            }
-            Source::File(path) => {
-                // Its owner may write to it or truncate it while it is mounted.
-                tokio::fs::copy(path, archive).await?;
-                Ok(())
-            }
-        }
+        let description = slot.description();
+        let address = address.map(Address::read).transpose()?;
+        let archive =
+            LazyArchive::open(self.store.clone(), description, address, &slot.archive()).await?;
+        Ok(archive.fill(fetched).await?)
     }
 
     /// Attaches `slot`, in place of what was restored there before.
-    fn replace(&self, slot: &mut Slot) -> Result<(), MountError> {
+    fn replace(&self, slot: &mut Slot, force: bool) -> Result<(), MountError> {
         let _lock = self.state.lock()?;
         if self.closed.load(Ordering::Relaxed) {
             return Err(MountError::Closed);
@@ -315,7 +382,7 @@ impl Mounts {
         older.retain(|old| old.record.target.starts_with(&target));
         older.sort_by_key(|old| std::cmp::Reverse(old.record.target.components().count()));
         for old in &older {
-            if let Err(error) = old.detach() {
+            if let Err(error) = old.detach(force) {
                 reattach(&older);
                 return Err(error);
             }
@@ -330,7 +397,7 @@ impl Mounts {
             Ok(slot.complete()?)
         });
         if let Err(error) = done {
-            slot.detach()?;
+            slot.detach(true)?;
             reattach(&older);
             return Err(error);
         }
@@ -338,7 +405,7 @@ impl Mounts {
             old.record.made.clear();
             // The restore has succeeded. What is left of the old one has its
             // record, and goes with the next attempt.
-            if let Err(error) = old.discard() {
+            if let Err(error) = old.discard(true) {
                 eprintln!("sandbox-agent: an older restore could not be removed: {error}");
             }
         }
@@ -346,7 +413,8 @@ impl Mounts {
     }
 
     /// Takes a restored directory away: what was there before is there again.
-    pub async fn unmount(&self, dir: &str) -> Result<UnmountResult, MountError> {
+    /// Where processes use it, only by `force`.
+    pub async fn unmount(&self, dir: &str, force: bool) -> Result<UnmountResult, MountError> {
         let dir = rules::check_file_path(dir)?;
         let mounts = self.clone();
         let asked = dir.clone();
@@ -360,7 +428,7 @@ impl Mounts {
                 return Err(MountError::NotMounted(asked));
             }
             // With it goes what was restored further down: it is in there.
-            discard_all(slots, |slot| {
+            discard_all(slots, force, |slot| {
                 matches(slot) || slot.record.target.starts_with(&target)
             })
         })
@@ -374,60 +442,92 @@ impl Mounts {
         let mounts = self.clone();
         blocking(move || {
             let _lock = mounts.state.lock()?;
-            discard_all(Slot::all(&mounts.state)?, |_| true)
+            discard_all(Slot::all(&mounts.state)?, true, |_| true)
         })
         .await
     }
 
     /// Removes what processes that are gone have left half made or dead.
-    /// Directories that are still readable stay: they may hold a user's work.
+    /// Directories that are still served stay: they may hold a user's work.
     pub async fn clean_up(&self) -> Result<(), MountError> {
-        let mounts = self.clone();
+        let state = self.state.clone();
+        let (lock, slots) = blocking(move || {
+            let lock = state.lock()?;
+            state.remove_leftovers()?;
+            Slot::remove_unrecorded(&state)?;
+            Ok((lock, Slot::all(&state)?))
+        })
+        .await?;
+        let mut dead = Vec::new();
+        for slot in slots {
+            if slot.record.complete && self.look_at(slot.clone()).await.state != MountState::Lost {
+                self.watch(slot);
+            } else {
+                dead.push(slot);
+            }
+        }
         blocking(move || {
-            let _lock = mounts.state.lock()?;
-            mounts.state.remove_leftovers()?;
-            Slot::remove_unrecorded(&mounts.state)?;
-            discard_all(Slot::all(&mounts.state)?, |slot| {
-                !(slot.record.complete && slot.is_attached().unwrap_or(false) && slot.is_alive())
-            })
+            let _lock = lock;
+            discard_all(dead, true, |_| true)
         })
         .await
     }
 
     /// All restored directories, each looked at.
     pub async fn status(&self) -> Result<Vec<MountStatus>, MountError> {
-        let mut statuses = Vec::new();
         let state = self.state.clone();
-        for slot in blocking(move || Ok(Slot::all(&state)?)).await? {
-            if !slot.record.complete {
-                continue;
-            }
-            let status = status_of(&slot, MountState::Lost);
-            // A daemon that hangs must not hang us.
-            let look = tokio::task::spawn_blocking(move || {
-                slot.is_attached().unwrap_or(false) && slot.is_alive()
-            });
-            let alive = matches!(tokio::time::timeout(PATIENCE, look).await, Ok(Ok(true)));
-            statuses.push(MountStatus {
-                state: if alive {
-                    MountState::Active
-                } else {
-                    MountState::Lost
-                },
-                ..status
-            });
-        }
+        let mut slots = blocking(move || Ok(Slot::all(&state)?)).await?;
+        slots.retain(|slot| slot.record.complete);
+        let looks = slots.into_iter().map(|slot| self.look_at(slot));
+        let mut statuses = join_all(looks).await;
         statuses.sort_by(|a, b| a.dir.cmp(&b.dir));
         Ok(statuses)
     }
-}
 
-fn status_of(slot: &Slot, state: MountState) -> MountStatus {
-    MountStatus {
-        id: slot.record.id.clone(),
-        dir: slot.record.dir.clone(),
-        strategy: slot.record.strategy,
-        state,
+    /// How a restored directory is.
+    async fn look_at(&self, slot: Slot) -> MountStatus {
+        let mut status = MountStatus {
+            id: slot.record.id.clone(),
+            dir: slot.record.dir.clone(),
+            strategy: slot.record.strategy,
+            state: MountState::Lost,
+            size_bytes: slot.record.size_bytes,
+            cached_bytes: 0,
+            verified: false,
+            url_expires_at: None,
+        };
+        let unpacked = slot.record.copy.is_some();
+        if unpacked {
+            status.cached_bytes = slot.record.size_bytes;
+            status.verified = slot.record.checksum.is_some();
+        } else {
+            let Ok(progress) = daemon::progress(&slot).await else {
+                return status;
+            };
+            status.cached_bytes = progress.cached_bytes;
+            status.verified = progress.verified;
+            // One that the store refused has expired, whatever it said.
+            status.url_expires_at = match progress.needs_url {
+                true => Some(OffsetDateTime::UNIX_EPOCH),
+                false => progress.url_expires_at,
+            };
+            if progress.damaged {
+                status.state = MountState::Damaged;
+                return status;
+            }
+        }
+        // A file system that hangs must not hang us.
+        let look = tokio::task::spawn_blocking(move || slot.is_current().unwrap_or(false));
+        if matches!(tokio::time::timeout(PATIENCE, look).await, Ok(Ok(true))) {
+            status.state = MountState::Active;
+        }
+        status
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<PathBuf, Address>> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -470,12 +570,16 @@ fn reattach(slots: &[Slot]) {
 
 /// Discards some slots, innermost targets first. One that fails does not stop
 /// the others.
-fn discard_all(mut slots: Vec<Slot>, which: impl Fn(&Slot) -> bool) -> Result<(), MountError> {
+fn discard_all(
+    mut slots: Vec<Slot>,
+    force: bool,
+    which: impl Fn(&Slot) -> bool,
+) -> Result<(), MountError> {
     slots.retain(|slot| which(slot));
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.record.target.components().count()));
     let mut failure = Ok(());
     for slot in slots {
-        failure = failure.and(slot.discard());
+        failure = failure.and(slot.discard(force));
     }
     failure
 }

@@ -126,7 +126,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
         )
     })?;
     let store = Store::new()?;
-    let mounts = Mounts::new(state, store.clone());
+    let mounts = Mounts::new(state, store.clone(), config.cache_bytes);
     if let Err(error) = mounts.clean_up().await {
         eprintln!("sandbox-agent: something of an earlier agent could not be removed: {error}");
     }
@@ -174,12 +174,13 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
 
 /// All routes, behind the token.
 fn router(agent: Agent) -> Router {
-    let routes: [(&str, MethodRouter<Agent>); 11] = [
+    let routes: [(&str, MethodRouter<Agent>); 12] = [
         (paths::STATUS, get(status)),
         (paths::BACKUPS, post(create_backup)),
         (paths::PREVIEW, post(preview_backup)),
         (paths::BACKUP_PARTS, post(give_parts)),
         (paths::RESTORES, post(restore_backup)),
+        (paths::MOUNT_URL, post(renew_url)),
         (paths::UNMOUNT, post(unmount_backup)),
         (paths::EXEC, post(run_command)),
         (
@@ -374,17 +375,18 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
         dir,
         source: Source::Remote(request.source),
         strategy: request.strategy,
+        force: request.force,
     };
     let (mounts, config) = (agent.mounts.clone(), Arc::clone(&agent.config));
     Ok(event_stream(&agent, |events| async move {
-        let downloaded = AtomicU64::new(0);
+        let fetched = AtomicU64::new(0);
         let restored = reporting(
             mounts.restore(restore, Some(&config.roots), |bytes| {
-                downloaded.store(bytes, Ordering::Relaxed);
+                fetched.store(bytes, Ordering::Relaxed);
             }),
             &events,
             || RestoreEvent::Progress {
-                bytes_downloaded: downloaded.load(Ordering::Relaxed),
+                bytes_downloaded: fetched.load(Ordering::Relaxed),
                 bytes_total,
             },
         )
@@ -397,10 +399,18 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
     }))
 }
 
+async fn renew_url(State(agent): State<Agent>, request: Body) -> Result<StatusCode> {
+    agent
+        .mounts
+        .renew(body(request, ErrorCode::InvalidRequest).await?)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: UnmountBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
     let dir = agent.config.roots.check(&request.dir)?;
-    Ok(json(&agent.mounts.unmount(&dir).await?))
+    Ok(json(&agent.mounts.unmount(&dir, request.force).await?))
 }
 
 async fn run_command(State(agent): State<Agent>, request: Body) -> Result {

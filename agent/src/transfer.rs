@@ -10,13 +10,16 @@ use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER, redirect};
 
 pub mod checksum;
 pub mod download;
+pub mod lazy;
 mod retry;
 pub mod upload;
 
 /// Requests in flight at a time.
 const CONCURRENCY: usize = 4;
-/// Bytes of one ranged read, and the smallest part.
+/// Bytes of one ranged read of a pull, and the smallest part.
 const UNIT: NonZeroU64 = NonZeroU64::new(8 << 20).expect("not zero");
+/// Connections that are kept for the next request.
+const IDLE_CONNECTIONS: usize = 16;
 /// To reach the store at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a single byte.
@@ -77,6 +80,12 @@ pub enum TransferError {
     /// Nobody answers requests for part URLs any more.
     #[error("no URLs came for the parts of the upload")]
     NoUrls,
+    /// The object is not the one that was read from before.
+    #[error("the archive in the store is not the one it was when it was opened")]
+    Changed,
+    /// The address of the archive is not known any more.
+    #[error("the archive's URL has to be renewed, and nobody did so in time")]
+    NoUrl,
     /// A local file failed.
     #[error("{0}")]
     Local(#[from] io::Error),
@@ -146,7 +155,7 @@ impl Store {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .read_timeout(READ_TIMEOUT)
                 .timeout(REQUEST_TIMEOUT)
-                .pool_max_idle_per_host(CONCURRENCY)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
         };
         Ok(Self {
             proxied: client().build().map_err(TransferError::connection)?,

@@ -363,9 +363,9 @@ impl fmt::Display for Strategy {
 }
 
 /// What `restoreBackup` takes: a handle, whose `dir` may be another directory
-/// than the one backed up, and optionally the strategy to use.
+/// than the one backed up, and how to restore it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "FlatRestoreRequest")]
+#[serde(from = "FlatRestoreRequest", rename_all = "camelCase")]
 pub struct RestoreRequest {
     /// Which backup, and where to.
     #[serde(flatten)]
@@ -373,23 +373,37 @@ pub struct RestoreRequest {
     /// Forces one strategy instead of the first that works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// Takes an older restore of `dir` away under the processes that use it.
+    pub force: bool,
+    /// Puts the backup back whenever the container has started again.
+    pub auto_restore: bool,
 }
 
 /// A [`RestoreRequest`] as it is read: what `flatten` reads, an error no longer
 /// knows the field of.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct FlatRestoreRequest {
     id: BackupId,
     dir: String,
     #[serde(default)]
     strategy: Option<Strategy>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    auto_restore: bool,
 }
 
 impl From<FlatRestoreRequest> for RestoreRequest {
-    fn from(FlatRestoreRequest { id, dir, strategy }: FlatRestoreRequest) -> Self {
+    fn from(flat: FlatRestoreRequest) -> Self {
         Self {
-            backup: DirectoryBackup { id, dir },
-            strategy,
+            backup: DirectoryBackup {
+                id: flat.id,
+                dir: flat.dir,
+            },
+            strategy: flat.strategy,
+            force: flat.force,
+            auto_restore: flat.auto_restore,
         }
     }
 }

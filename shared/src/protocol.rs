@@ -10,6 +10,7 @@
 //! and a [`SandboxError`] as its body.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::{
     backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Selection, Strategy},
@@ -35,6 +36,9 @@ pub mod env {
     /// Directory for caches, upper layers and mount records;
     /// `/var/lib/sandbox-agent` when absent.
     pub const STATE_DIR: &str = "SANDBOX_AGENT_STATE_DIR";
+    /// Bytes of an archive that each restored directory may keep on disk; all
+    /// of it when absent.
+    pub const CACHE_BYTES: &str = "SANDBOX_AGENT_CACHE_BYTES";
     /// Extra allowed roots, as [`crate::rules::AllowedRoots::with_extra`] reads them.
     pub const ALLOWED_ROOTS: &str = "BACKUP_ALLOWED_ROOTS";
 }
@@ -51,6 +55,9 @@ pub mod paths {
     pub const BACKUP_PARTS: &str = "/v1/backups/{id}/parts";
     /// `POST` [`super::RestoreBackup`] → stream of [`super::RestoreEvent`].
     pub const RESTORES: &str = "/v1/restores";
+    /// `POST` [`super::RenewUrl`] → 204: a fresh URL for an archive that is not
+    /// whole yet.
+    pub const MOUNT_URL: &str = "/v1/mounts/url";
     /// `POST` [`super::UnmountBackup`] → [`super::UnmountResult`].
     pub const UNMOUNT: &str = "/v1/unmount";
     /// `POST` [`super::Exec`] → stream of [`crate::files::ExecEvent`].
@@ -226,6 +233,9 @@ pub struct RestoreBackup {
     /// Forces one strategy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// Takes an older restore away under the processes that use it.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Where an archive can be read, and what it must be.
@@ -234,6 +244,13 @@ pub struct RestoreBackup {
 pub struct ArchiveSource {
     /// Presigned for `GET`, ranges included.
     pub url: String,
+    /// When the URL stops to work, if that is known.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub url_expires_at: Option<OffsetDateTime>,
     /// Bytes.
     pub size_bytes: u64,
     /// Backups by other writers have none.
@@ -265,6 +282,24 @@ pub enum RestoreEvent {
 pub struct UnmountBackup {
     /// The directory that was restored to.
     pub dir: String,
+    /// Also under the processes that use it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// A fresh URL for the archive of a restored directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RenewUrl {
+    /// Which backup: another one may have been restored there meanwhile.
+    pub id: BackupId,
+    /// The directory that was restored to.
+    pub dir: String,
+    /// Presigned for `GET`, ranges included.
+    pub url: String,
+    /// When the URL stops to work.
+    #[serde(with = "time::serde::rfc3339")]
+    pub url_expires_at: OffsetDateTime,
 }
 
 /// What unmounting gives.
@@ -278,6 +313,7 @@ pub struct UnmountResult {
 
 /// One restored directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MountStatus {
     /// Which backup.
     pub id: BackupId,
@@ -287,6 +323,31 @@ pub struct MountStatus {
     pub strategy: Strategy,
     /// Whether it can be read.
     pub state: MountState,
+    /// Bytes of the archive.
+    #[serde(default)]
+    pub size_bytes: u64,
+    /// Bytes of the archive that are in the container. When all are, the
+    /// bucket is needed no more.
+    #[serde(default)]
+    pub cached_bytes: u64,
+    /// Whether all of the archive has been found to be what was stored.
+    #[serde(default)]
+    pub verified: bool,
+    /// When the archive's URL stops to work: it must be renewed before, unless
+    /// all bytes are here.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub url_expires_at: Option<OffsetDateTime>,
+}
+
+impl MountStatus {
+    /// Whether bytes are still to be fetched.
+    pub fn is_partial(&self) -> bool {
+        self.cached_bytes < self.size_bytes
+    }
 }
 
 /// Whether a restored directory can be read.
@@ -296,6 +357,9 @@ pub struct MountStatus {
 pub enum MountState {
     /// It can.
     Active,
+    /// The archive is not what was stored: what is not in memory yet cannot be
+    /// read any more. Restore another backup.
+    Damaged,
     /// What served it died: restore again.
     Lost,
 }

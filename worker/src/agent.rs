@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sandbox_shared::{
     ErrorCode, Result, SandboxError,
     error::from_json,
-    protocol::{AgentStatus, PartUrls, UnmountBackup, UnmountResult, paths},
+    protocol::{AgentStatus, PartUrls, RenewUrl, UnmountBackup, UnmountResult, paths},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
@@ -89,6 +89,11 @@ impl Agent {
     /// Hands over the part URLs that a backup in progress asked for.
     pub async fn give_parts(&self, path: &str, urls: &PartUrls) -> Result<()> {
         self.post(path, urls).await.map(drop)
+    }
+
+    /// Gives a restored directory a fresh URL for its archive.
+    pub async fn renew_url(&self, request: &RenewUrl) -> Result<()> {
+        self.post(paths::MOUNT_URL, request).await.map(drop)
     }
 
     /// Takes a restored directory away.

@@ -13,6 +13,7 @@ use futures_util::future::{Either, select};
 use serde::de::DeserializeOwned;
 use std::{pin::pin, rc::Rc};
 
+pub mod auto_restore;
 pub mod create;
 pub mod delete;
 pub mod overview;
@@ -20,6 +21,7 @@ pub mod preview;
 pub mod prune;
 pub mod reindex;
 pub mod restore;
+pub mod unmount;
 
 /// What a verb works with.
 pub struct Context<'a> {

@@ -1,4 +1,5 @@
 //! Brings the container up when it is needed, and lets it sleep when it is not.
+//! While it runs, renews the URLs of archives that it still has to fetch.
 //!
 //! One start at a time; the token is kept in the Durable Object's storage, so
 //! that an object that was evicted finds its running container again.
@@ -11,11 +12,18 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{ErrorCode, Result, SandboxError, hex, protocol};
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError, hex,
+    protocol::{self, MountStatus, RenewUrl},
+};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use worker::{Delay, State, Storage};
 
-use crate::{agent::Agent, clock, config::Config, container::Container, random_bytes};
+use crate::{
+    agent::Agent, clock, config::Config, container::Container, random_bytes,
+    storage::presign::Presigner,
+};
 
 /// From the start of the container until its agent must answer. An image that
 /// is not on the machine yet has to be fetched in this time.
@@ -24,6 +32,13 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// The platform has no event for a port that begins to listen.
 const POLL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How long before its end a URL is renewed.
+const RENEWAL_MARGIN: Duration = Duration::from_secs(600);
+/// Before a renewal that failed is tried again.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where it is kept in storage what the alarm is for.
+const ALARMS_KEY: &str = "alarms";
 /// Where the token is kept in storage.
 const TOKEN_KEY: &str = "agent-token";
 
@@ -35,8 +50,24 @@ pub struct Lifecycle {
     starting: tokio::sync::Mutex<()>,
     /// Uses under way; the container does not sleep meanwhile.
     uses: Cell<u32>,
-    /// When the alarm was last set, in milliseconds.
-    alarm_set_at: Cell<i128>,
+    alarms: RefCell<Option<Alarms>>,
+    /// Whether what is to be put back has been, in this container.
+    put_back: RefCell<Option<Result<()>>>,
+}
+
+/// What the one alarm of a Durable Object is for, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Alarms {
+    /// The container is to be stopped, unless it is in use.
+    sleep: Option<i64>,
+    /// A URL is to be renewed.
+    renewal: Option<i64>,
+}
+
+impl Alarms {
+    fn first(self) -> Option<i64> {
+        [self.sleep, self.renewal].into_iter().flatten().min()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,7 +114,8 @@ impl Lifecycle {
             agent: RefCell::new(None),
             starting: tokio::sync::Mutex::new(()),
             uses: Cell::new(0),
-            alarm_set_at: Cell::new(0),
+            alarms: RefCell::new(None),
+            put_back: RefCell::new(None),
         }
     }
 
@@ -135,7 +167,24 @@ impl Lifecycle {
         Ok(None)
     }
 
+    /// Whether everything that was to be put back has been, since the container
+    /// has started, or since this object has found it running.
+    pub fn is_put_back(&self) -> bool {
+        matches!(*self.put_back.borrow(), Some(Ok(())))
+    }
+
+    /// Why not, if that was tried.
+    pub fn put_back_failure(&self) -> Option<SandboxError> {
+        self.put_back.borrow().clone()?.err()
+    }
+
+    /// Notes how putting things back into this container went.
+    pub fn set_put_back(&self, outcome: Result<()>) {
+        *self.put_back.borrow_mut() = Some(outcome);
+    }
+
     fn remember(&self, agent: Agent) -> Rc<Agent> {
+        *self.put_back.borrow_mut() = None;
         let agent = Rc::new(agent);
         *self.agent.borrow_mut() = Some(agent.clone());
         agent
@@ -189,30 +238,128 @@ impl Lifecycle {
         Container::of(&self.state, &self.config)?.destroy().await
     }
 
-    /// Sets the alarm that lets the container sleep, unless it was set a
+    /// Has the alarm let the container sleep later, unless that was done a
     /// moment ago: each setting is a write to storage.
     async fn postpone_sleep(&self) -> Result<()> {
-        let Some(after) = self.config.sleep_after else {
+        let Some(after) = self.config.sleep_after.map(millis) else {
             return Ok(());
         };
-        let now = clock::now().unix_timestamp_nanos() / 1_000_000;
-        let tenth = i128::try_from(after.as_millis() / 10).unwrap_or(i128::MAX);
-        if now - self.alarm_set_at.get() < tenth {
+        let at = now() + after;
+        let alarms = self.alarms().await?;
+        if alarms.sleep.is_some_and(|set| at - set < after / 10) {
             return Ok(());
         }
-        self.storage().set_alarm(after).await.map_err(storage)?;
-        self.alarm_set_at.set(now);
+        let sleep = Some(at);
+        self.set_alarms(Alarms { sleep, ..alarms }).await
+    }
+
+    /// Has the alarm renew the URL of a directory that has just been restored.
+    pub async fn renew_for(&self, mount: &MountStatus) -> Result<()> {
+        let alarms = self.alarms().await?;
+        match renewal_of(mount) {
+            Some(at) if alarms.renewal.is_none_or(|set| at < set || set < now()) => {
+                let renewal = Some(at);
+                self.set_alarms(Alarms { renewal, ..alarms }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn alarms(&self) -> Result<Alarms> {
+        if let Some(known) = *self.alarms.borrow() {
+            return Ok(known);
+        }
+        let stored: Option<Alarms> = self.storage().get(ALARMS_KEY).await.map_err(storage)?;
+        Ok(*self.alarms.borrow_mut().insert(stored.unwrap_or_default()))
+    }
+
+    async fn set_alarms(&self, alarms: Alarms) -> Result<()> {
+        *self.alarms.borrow_mut() = Some(alarms);
+        let storage = self.storage();
+        storage
+            .put(ALARMS_KEY, alarms)
+            .await
+            .map_err(self::storage)?;
+        if let Some(at) = alarms.first() {
+            // An alarm of the past rings at once; a delay cannot be negative.
+            let delay = u64::try_from(at - now()).unwrap_or_default();
+            let delay = Duration::from_millis(delay);
+            storage.set_alarm(delay).await.map_err(self::storage)?;
+        }
         Ok(())
     }
 
-    /// The alarm rang: stops the container, unless it is in use.
+    /// The alarm rang: stops the container, unless it is in use, and renews
+    /// what is about to expire.
     pub async fn on_alarm(&self) -> Result<()> {
-        if self.uses.get() == 0 {
+        let Alarms { sleep, .. } = self.alarms().await?;
+        let is_time = sleep.is_some_and(|at| at <= now());
+        if is_time && self.uses.get() == 0 {
+            self.set_alarms(Alarms::default()).await?;
             return self.stop().await;
         }
-        self.alarm_set_at.set(0);
-        self.postpone_sleep().await
+        let sleep = match is_time {
+            true => self.config.sleep_after.map(|after| now() + millis(after)),
+            false => sleep,
+        };
+        // What fails must not keep the container from sleeping.
+        let renewal = self.renew_all().await;
+        let renewal = renewal.unwrap_or_else(|_| Some(now() + millis(RENEWAL_PAUSE)));
+        self.set_alarms(Alarms { sleep, renewal }).await
     }
+
+    async fn renew_all(&self) -> Result<Option<i64>> {
+        match self.running_agent().await? {
+            Some(agent) => self.renew(&agent, &agent.status().await?.mounts).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Renews URLs that are about to expire, of archives that are not whole
+    /// yet, and says when to look again.
+    pub async fn renew(&self, agent: &Agent, mounts: &[MountStatus]) -> Result<Option<i64>> {
+        let mut next = None;
+        for mount in mounts {
+            let Some(mut at) = renewal_of(mount) else {
+                continue;
+            };
+            if at <= now() {
+                let presigner = Presigner::from_settings(&self.config.transfer)?;
+                let (url, url_expires_at) = presigner.read_archive(&mount.id, clock::now());
+                let renewal = RenewUrl {
+                    id: mount.id.clone(),
+                    dir: mount.dir.clone(),
+                    url,
+                    url_expires_at,
+                };
+                at = match agent.renew_url(&renewal).await {
+                    Ok(()) => moment(url_expires_at) - millis(RENEWAL_MARGIN),
+                    // It may have been unmounted; if not, it is tried again.
+                    Err(_) => now() + millis(RENEWAL_PAUSE),
+                };
+            }
+            next = Some(next.map_or(at, |next: i64| next.min(at)));
+        }
+        Ok(next)
+    }
+}
+
+/// When the URL of a restored directory is to be renewed, if it needs one.
+fn renewal_of(mount: &MountStatus) -> Option<i64> {
+    let expires_at = mount.url_expires_at.filter(|_| mount.is_partial())?;
+    Some(moment(expires_at) - millis(RENEWAL_MARGIN))
+}
+
+fn moment(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+fn now() -> i64 {
+    moment(clock::now())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn wait_until_ready(agent: &Agent) -> Result<(), String> {
@@ -238,4 +385,37 @@ fn storage(error: worker::Error) -> SandboxError {
         ErrorCode::InternalError,
         format!("the Durable Object's storage failed: {error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbox_shared::{BackupId, Strategy, protocol::MountState};
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_renewed_in_time_and_only_where_bytes_are_missing() {
+        let expires_at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(3600);
+        let mut mount = MountStatus {
+            id: BackupId::from_random([0; 16]),
+            dir: "/app".into(),
+            strategy: Strategy::Kernel,
+            state: MountState::Active,
+            size_bytes: 100,
+            cached_bytes: 99,
+            verified: false,
+            url_expires_at: Some(expires_at),
+        };
+        assert_eq!(renewal_of(&mount), Some(3_000_000));
+        mount.cached_bytes = 100;
+        assert_eq!(renewal_of(&mount), None);
+    }
+
+    #[test]
+    fn the_alarm_is_for_what_comes_first() {
+        let alarms = |sleep, renewal| Alarms { sleep, renewal }.first();
+        assert_eq!(alarms(Some(5), Some(3)), Some(3));
+        assert_eq!(alarms(Some(5), None), Some(5));
+        assert_eq!(alarms(None, None), None);
+    }
 }

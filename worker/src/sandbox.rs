@@ -36,13 +36,14 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 use crate::{
     agent::{json, with_query},
     backup::{
+        auto_restore::{self, AutoRestoreStatus},
         create::{self, CreatedBackup},
-        delete, preview, prune, reindex, restore,
+        delete, preview, prune, reindex, restore, unmount,
     },
     clock,
     config::Config,
     http,
-    lifecycle::Lifecycle,
+    lifecycle::{AgentInUse, Lifecycle},
     operations::{Cancellation, Operation, Operations},
     sse,
     storage::{bucket::BackupBucket, index::Index},
@@ -99,6 +100,9 @@ pub struct SandboxStatus {
     pub container: ContainerStatus,
     /// Restored directories.
     pub mounts: Vec<MountStatus>,
+    /// What is put back when the container starts again.
+    #[serde(rename = "autoRestore")]
+    pub auto_restore: Vec<AutoRestoreStatus>,
     /// The backup or restore that runs.
     pub operation: Option<Operation>,
 }
@@ -130,7 +134,7 @@ impl Sandbox {
     /// What a backup would hold.
     pub async fn preview_backup(&self, options: BackupOptions) -> Result<BackupPreview> {
         let roots = self.config.allowed_roots()?;
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         preview::preview(&agent, &roots, options).await
     }
 
@@ -148,12 +152,12 @@ impl Sandbox {
     }
 
     /// Takes a restored directory away; what was there before comes back.
-    pub async fn unmount_backup(&self, dir: &str) -> Result<UnmountResult> {
-        let dir = self.config.allowed_roots()?.check(dir)?;
+    pub async fn unmount_backup(&self, request: UnmountBackup) -> Result<UnmountResult> {
+        let dir = self.config.allowed_roots()?.check(&request.dir)?;
+        let request = UnmountBackup { dir, ..request };
         self.operations
             .run(Cancellation::default(), async |context| {
-                let agent = context.lifecycle.agent().await?;
-                agent.unmount(&UnmountBackup { dir }).await
+                unmount::unmount(context, request).await
             })
             .await
     }
@@ -252,9 +256,20 @@ impl Sandbox {
         sse::response(events)
     }
 
+    /// The agent, in a container that has what is to be put back in it.
+    async fn agent(&self) -> Result<AgentInUse> {
+        let agent = self.lifecycle.agent().await?;
+        if !self.lifecycle.is_put_back() {
+            self.operations
+                .run(Cancellation::default(), auto_restore::put_back)
+                .await?;
+        }
+        Ok(agent)
+    }
+
     /// Runs a command to its end.
     pub async fn exec(&self, exec: &Exec) -> Result<ExecResult> {
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         let mut events = agent.events(paths::EXEC, exec).await?;
         let mut stdout = Collected::default();
         let mut stderr = Collected::default();
@@ -285,7 +300,7 @@ impl Sandbox {
     /// Runs a command and streams [`ExecEvent`]s as server-sent events. The
     /// command is killed when the reader goes away.
     pub async fn exec_stream(&self, exec: &Exec) -> Result<Response> {
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         let events = agent.events(paths::EXEC, exec).await?;
         // The agent stays in use for as long as the stream lives.
         sse::response(stream::unfold(Some((events, agent)), async |running| {
@@ -302,7 +317,7 @@ impl Sandbox {
     pub async fn write_file(&self, path: &str, content: JsValue) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Put, &url, Some(content)).await?;
         Ok(done(path))
     }
@@ -311,7 +326,7 @@ impl Sandbox {
     pub async fn read_file(&self, path: &str) -> Result<Response> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Get, &url, None).await
     }
 
@@ -319,7 +334,7 @@ impl Sandbox {
     pub async fn delete_file(&self, path: &str) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Delete, &url, None).await?;
         Ok(done(path))
     }
@@ -339,7 +354,7 @@ impl Sandbox {
                 ("includeHidden", flag(options.include_hidden)),
             ],
         );
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
@@ -350,7 +365,7 @@ impl Sandbox {
             paths::MKDIR,
             &[("path", &path), ("recursive", flag(options.recursive))],
         );
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         agent.send(Method::Post, &url, None).await?;
         Ok(done(path))
     }
@@ -359,7 +374,7 @@ impl Sandbox {
     pub async fn exists(&self, path: &str) -> Result<ExistsResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::EXISTS, &[("path", &path)]);
-        let agent = self.lifecycle.agent().await?;
+        let agent = self.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
@@ -369,6 +384,9 @@ impl Sandbox {
         let (state, strategies, mounts) = match agent {
             Some(agent) => {
                 let status = agent.status().await?;
+                // A good moment for what should have been done already; whoever
+                // looks is not to suffer if it fails.
+                let _ = self.lifecycle.renew(&agent, &status.mounts).await;
                 ("running", status.strategies, status.mounts)
             }
             None => ("stopped", Vec::new(), Vec::new()),
@@ -376,6 +394,7 @@ impl Sandbox {
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
             mounts,
+            auto_restore: auto_restore::status(&self.lifecycle).await?,
             operation: self.operations.current(),
         })
     }
@@ -393,6 +412,7 @@ async fn create_backup(
 ) -> Result<CreatedBackup> {
     operations
         .run(cancellation, async |context| {
+            auto_restore::put_back(context).await?;
             create::create(context, options).await
         })
         .await

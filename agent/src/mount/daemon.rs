@@ -1,86 +1,178 @@
-//! FUSE daemons: they are on their own once started, so that a restored
-//! directory outlives a command line, and are found again by their arguments.
+//! The processes that serve archives, one for each restored directory.
+//!
+//! A daemon is on its own once it has started, so that a restored directory
+//! outlives the agent or the command line that made it. It is found again by
+//! its arguments, and spoken to through a socket in its slot. URLs, which are
+//! secrets, reach it through its standard input or the socket, and are written
+//! nowhere.
 
-use std::{
-    ffi::OsStr,
-    io::{self, Read, Seek},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs::File, io, os::unix::ffi::OsStrExt, path::Path, process::Stdio, time::Duration};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+use sandbox_shared::{SandboxError, protocol::env};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    process::Command,
+};
 
-use sandbox_shared::protocol::env;
+use super::{MountError, record::Slot};
+use crate::transfer::{TransferError, lazy};
 
-use super::MountError;
+pub mod serve;
 
-/// How long a daemon may take to end after its mount has gone.
+/// How the command line names what a daemon does.
+pub const COMMAND: &str = "serve-mount";
+
+/// What a daemon has to say besides, in its slot.
+const LOG: &str = "daemon.log";
+/// How long a daemon may take to end.
 const GRACE: Timespec = Timespec {
     tv_sec: 2,
     tv_nsec: 0,
 };
+/// How long a daemon may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest line that a daemon says, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
 
-/// Programs that this module starts.
-const PROGRAMS: [&str; 2] = ["squashfuse_ll", "fuse-overlayfs"];
+/// Where an archive is read from.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Address {
+    pub(super) url: String,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) expires_at: Option<OffsetDateTime>,
+}
 
-/// Starts a daemon and waits until it has mounted.
-pub(super) fn start(
-    program: &'static str,
-    options: &str,
-    arguments: &[&Path],
-) -> Result<(), MountError> {
-    // Its standard error outlives the start, so it cannot be a pipe of ours.
-    let mut said = tempfile::tempfile()?;
-    let status = Command::new(program)
-        .args(["-o", options])
-        .args(arguments)
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Address")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Address {
+    /// Reads the URL.
+    pub(super) fn read(&self) -> Result<lazy::Address, TransferError> {
+        lazy::Address::new(&self.url, self.expires_at)
+    }
+}
+
+/// What a daemon is asked.
+#[derive(Serialize, Deserialize)]
+enum Request {
+    Progress,
+    Address(Address),
+}
+
+/// What a daemon says, when it has started and when it is asked.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Ready,
+    Progress(lazy::Progress),
+    Failed(SandboxError),
+}
+
+/// Starts the daemon of a slot, and waits until it serves the archive.
+pub(super) async fn start(slot: &Path, address: Option<&Address>) -> Result<(), MountError> {
+    let log = File::create(slot.join(LOG))?;
+    // Whatever is at the path of this program by now, this is the program.
+    let mut daemon = Command::new("/proc/self/exe")
+        .arg0(env!("CARGO_PKG_NAME"))
+        .arg(COMMAND)
+        .arg(slot)
         .current_dir("/")
         // It has no use for the token, and lives long.
         .env_remove(env::TOKEN)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(said.try_clone()?)
-        .status()
-        .map_err(|source| MountError::Program {
-            program,
-            reason: source.to_string(),
-        })?;
-    if status.success() {
-        return Ok(());
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()?;
+    let (Some(mut input), Some(output)) = (daemon.stdin.take(), daemon.stdout.take()) else {
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    };
+    // A daemon that has ended already says why, or nothing.
+    let _ = input.write_all(&line(&address)?).await;
+    drop(input);
+    match read(output).await {
+        Ok(Answer::Failed(error)) => Err(MountError::Refused(error)),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let log = std::fs::read_to_string(slot.join(LOG)).unwrap_or_default();
+            Err(MountError::Program {
+                program: COMMAND,
+                reason: format!("{error}; it said: {}", log.trim()),
+            })
+        }
     }
-    let mut text = String::new();
-    said.rewind()?;
-    said.read_to_string(&mut text)?;
-    let reason = text.trim().lines().last().unwrap_or("it did not say why");
-    Err(MountError::Program {
-        program,
-        reason: reason.to_owned(),
-    })
 }
 
-/// Waits until the daemons that serve something in `directory` have ended, and
-/// kills those that do not.
-pub(super) fn stop(directory: &Path) -> io::Result<()> {
-    for pid in serving(directory)? {
+/// How far the archive of a slot is.
+pub(super) async fn progress(slot: &Slot) -> Result<lazy::Progress, MountError> {
+    match ask(slot, &Request::Progress).await? {
+        Answer::Progress(progress) => Ok(progress),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+    }
+}
+
+/// Gives a daemon another address to read from.
+pub(super) async fn readdress(slot: &Slot, address: &Address) -> Result<(), MountError> {
+    ask(slot, &Request::Address(address.clone()))
+        .await
+        .map(drop)
+}
+
+async fn ask(slot: &Slot, request: &Request) -> Result<Answer, MountError> {
+    let answer = tokio::time::timeout(PATIENCE, async {
+        let mut stream = UnixStream::connect(slot.socket()).await?;
+        stream.write_all(&line(request)?).await?;
+        read(stream).await
+    });
+    match answer
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut.into())
+        .flatten()?
+    {
+        Answer::Failed(error) => Err(MountError::Refused(error)),
+        answer => Ok(answer),
+    }
+}
+
+/// Waits until the daemon of a slot is gone.
+pub(super) async fn gone(slot: &Slot) {
+    if let Ok(mut stream) = UnixStream::connect(slot.socket()).await {
+        // It says nothing unasked; the end is all that can come.
+        let _ = stream.read(&mut [0]).await;
+    }
+}
+
+/// Ends the daemon of a slot, however far it has come.
+pub(super) fn stop(slot: &Path) -> io::Result<()> {
+    for pid in serving(slot)? {
         let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
             continue;
         };
         let mut ended = [PollFd::new(&handle, PollFlags::IN)];
-        if poll(&mut ended, Some(&GRACE))? == 0 {
-            pidfd_send_signal(&handle, Signal::KILL)?;
-            poll(&mut ended, Some(&GRACE))?;
+        for signal in [Signal::TERM, Signal::KILL] {
+            // It may end in this moment.
+            let _ = pidfd_send_signal(&handle, signal);
+            if poll(&mut ended, Some(&GRACE))? > 0 {
+                break;
+            }
         }
     }
     Ok(())
 }
 
-/// Daemons of ours that have a path below `directory` among their arguments.
-fn serving(directory: &Path) -> io::Result<Vec<Pid>> {
-    let needle = directory.as_os_str().as_bytes();
+/// Daemons whose slot is `slot`.
+fn serving(slot: &Path) -> io::Result<Vec<Pid>> {
+    let expected = [COMMAND.as_bytes(), slot.as_os_str().as_bytes(), b""];
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
@@ -93,15 +185,27 @@ fn serving(directory: &Path) -> io::Result<Vec<Pid>> {
         };
         // A process that has ended meanwhile has no command line.
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let mut arguments = line.split(|byte| *byte == 0);
-        let program = arguments.next().map(OsStr::from_bytes).map(Path::new);
-        let is_ours = program
-            .and_then(Path::file_name)
-            .is_some_and(|name| PROGRAMS.iter().any(|program| name == *program));
-        let mentions = |argument: &[u8]| argument.windows(needle.len()).any(|w| w == needle);
-        if is_ours && arguments.any(mentions) {
+        if line.split(|byte| *byte == 0).skip(1).eq(expected) {
             found.push(pid);
         }
     }
     Ok(found)
+}
+
+fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+async fn read(from: impl tokio::io::AsyncRead + Unpin) -> io::Result<Answer> {
+    let mut line = String::new();
+    let mut from = BufReader::new(from.take(LONGEST_LINE));
+    if from.read_line(&mut line).await? == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it ended without an answer",
+        ));
+    }
+    Ok(serde_json::from_str(&line)?)
 }

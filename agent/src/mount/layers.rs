@@ -2,7 +2,7 @@
 //!
 //! A restored directory is built away from its target, in the slot, checked
 //! there, and only then attached: bound over the target, or exchanged with it
-//! for an unpacked copy. Attaching and detaching are single system calls and
+//! for an unpacked copy, if that can be. Attaching and detaching are single system calls and
 //! undo each other, so a restore can change its mind. Every step of taking
 //! apart works whether or not it has been done before.
 
@@ -21,7 +21,10 @@ use std::{
 use rustix::{
     fs::{CWD, RenameFlags, XattrFlags, lgetxattr, llistxattr, lsetxattr, renameat_with, statvfs},
     io::Errno,
-    mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
+    mount::{
+        MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, move_mount,
+        open_tree, unmount,
+    },
 };
 use sandbox_shared::Strategy;
 
@@ -29,14 +32,16 @@ use super::{
     MountError, daemon,
     record::{Slot, identity},
     table,
+    users::{self, User},
 };
-use crate::archive::image;
+use crate::{archive::image, fuse::archive_file};
 
 /// Device nodes of an archive do not work, whatever the strategy.
 const FLAGS: MountFlags = MountFlags::NODEV;
 
 impl Slot {
-    /// Builds the directory in the slot.
+    /// Builds the directory in the slot, with what has been written to it if
+    /// it was there before. Its daemon runs, or the whole archive is here.
     pub(super) fn assemble(&mut self) -> Result<(), MountError> {
         if let Some(copy) = &mut self.record.copy {
             image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
@@ -46,56 +51,56 @@ impl Slot {
             std::fs::remove_file(self.archive())?;
             return Ok(());
         }
-        match self.record.strategy {
-            Strategy::Kernel => self.mount_loop()?,
-            _ => daemon::start(
-                "squashfuse_ll",
-                "ro,nodev,suid,allow_other",
-                &[&self.archive(), &self.lower()],
-            )?,
+        let strategy = self.record.strategy;
+        if strategy == Strategy::Kernel {
+            self.mount_loop(&self.source().join(archive_file::NAME))?;
         }
-        std::fs::create_dir_all(self.upper())?;
-        std::fs::create_dir_all(self.work())?;
-        // The top directory shows the attributes of the upper one.
-        copy_attributes(&self.lower(), &self.upper())?;
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            self.lower().display(),
-            self.upper().display(),
-            self.work().display()
-        );
-        if self.record.strategy == Strategy::Fuse {
-            daemon::start(
-                "fuse-overlayfs",
-                &format!("{layers},nodev,suid,allow_other"),
-                &[&self.root()],
-            )?;
-        } else {
-            let options = CString::new(format!("{layers},redirect_dir=on"))
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
-            mount(
-                "sandbox-agent",
-                self.root(),
-                "overlay",
-                FLAGS,
-                options.as_c_str(),
-            )
-            .map_err(system("mount overlayfs"))?;
+        // Otherwise the daemon has mounted it already.
+        if strategy != Strategy::Fuse {
+            self.mount_overlay()?;
         }
-        if names(&self.root())? != names(&self.lower())? {
+        let shown = names(&self.root())?;
+        let is_new = self.record.devices.is_empty();
+        if is_new && strategy != Strategy::Fuse && shown != names(&self.lower())? {
             return Err(MountError::Unreadable);
         }
-        self.record.device = table::topmost(&self.root())?.map(|entry| entry.device);
+        let mounted = table::topmost(&self.root())?.ok_or(MountError::Unreadable)?;
+        self.record.devices.push(mounted.device);
         self.save()?;
         Ok(())
     }
 
+    fn mount_overlay(&self) -> Result<(), MountError> {
+        if !self.upper().exists() {
+            std::fs::create_dir_all(self.upper())?;
+            // The top directory shows the attributes of the upper one.
+            copy_attributes(&self.lower(), &self.upper())?;
+        }
+        std::fs::create_dir_all(self.work())?;
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},redirect_dir=on",
+            self.lower().display(),
+            self.upper().display(),
+            self.work().display()
+        );
+        let options =
+            CString::new(options).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+        mount(
+            "sandbox-agent",
+            self.root(),
+            "overlay",
+            FLAGS,
+            options.as_c_str(),
+        )
+        .map_err(system("mount overlayfs"))
+    }
+
     /// `mount(8)` finds a free loop device, and has the kernel free it again
     /// together with the mount.
-    fn mount_loop(&self) -> Result<(), MountError> {
+    fn mount_loop(&self, archive: &Path) -> Result<(), MountError> {
         let output = Command::new("mount")
             .args(["-t", "squashfs", "-o", "ro,nodev,loop"])
-            .args([self.archive(), self.lower()])
+            .args([archive, &self.lower()])
             .stdin(Stdio::null())
             .output()
             .map_err(|error| MountError::Program {
@@ -115,7 +120,13 @@ impl Slot {
     /// Puts what was built in the target's place, and looks at it there.
     pub(super) fn attach(&self) -> Result<(), MountError> {
         match &self.record.copy {
-            Some(copy) => self.exchange(&copy.path)?,
+            Some(copy) => match self.exchange(&copy.path) {
+                // Where one may mount, it can be covered at least.
+                Err(error @ MountError::CannotReplace { .. }) => {
+                    mount_bind(&copy.path, &self.record.target).map_err(|_| error)?;
+                }
+                exchanged => exchanged?,
+            },
             None => mount_bind(self.root(), &self.record.target).map_err(system("bind"))?,
         }
         if self.is_attached()? && (self.record.copy.is_some() || self.is_alive()) {
@@ -125,15 +136,38 @@ impl Slot {
         }
     }
 
-    /// Gives the target back what it was.
-    pub(super) fn detach(&self) -> Result<(), MountError> {
-        if !self.is_attached()? {
+    /// Gives the target back what it was. Processes that use the directory are
+    /// a reason not to, unless it is done by `force`: then they keep what they
+    /// have, which is served no more.
+    pub(super) fn detach(&self, force: bool) -> Result<(), MountError> {
+        let target = &self.record.target;
+        let not_used = |users: Vec<User>| match users.is_empty() || force {
+            true => Ok(()),
+            false => Err(MountError::Busy {
+                dir: self.record.dir.clone(),
+                users,
+            }),
+        };
+        if let Some(copy) = &self.record.copy {
+            if self.is_attached()? {
+                not_used(users::of_directory(target))?;
+                match identity(&copy.path).ok() == copy.identity {
+                    true => take_away(target)?,
+                    false => self.exchange(&copy.path)?,
+                }
+            }
             return Ok(());
         }
-        match &self.record.copy {
-            Some(copy) => self.exchange(&copy.path),
-            None => Ok(take_away(&self.record.target)?),
+        while self.is_attached()? {
+            match unmount(target, UnmountFlags::NOFOLLOW) {
+                Err(Errno::BUSY) => {
+                    not_used(users::of_mount(target))?;
+                    take_away(target)?;
+                }
+                unmounted => unmounted.map_err(system("unmount"))?,
+            }
         }
+        Ok(())
     }
 
     fn exchange(&self, copy: &Path) -> Result<(), MountError> {
@@ -156,8 +190,41 @@ impl Slot {
                 Ok(copy.identity.is_some() && identity(&self.record.target).ok() == copy.identity)
             }
             None => Ok(table::topmost(&self.record.target)?
-                .is_some_and(|entry| Some(entry.device) == self.record.device)),
+                .is_some_and(|entry| self.record.devices.contains(&entry.device))),
         }
+    }
+
+    /// Puts what has been built anew in the place of the mount that has died,
+    /// so that nobody ever sees what both cover.
+    pub(super) fn relieve(&self) -> Result<(), MountError> {
+        let target = &self.record.target;
+        let tree = open_tree(
+            CWD,
+            self.root(),
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+        )
+        .map_err(system("open_tree"))?;
+        let beneath = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_BENEATH;
+        match move_mount(&tree, "", CWD, target, beneath) {
+            Ok(()) => take_away(target)?,
+            // Before Linux 6.5: the dead one stays below it, to the end.
+            Err(_) => mount_bind(self.root(), target).map_err(system("bind"))?,
+        }
+        if self.is_current()? && self.is_alive() {
+            Ok(())
+        } else {
+            Err(MountError::Unreadable)
+        }
+    }
+
+    /// Whether the target shows what is served now, and not what has died.
+    pub(super) fn is_current(&self) -> io::Result<bool> {
+        if self.record.copy.is_some() {
+            return self.is_attached();
+        }
+        let device = |point: &Path| Ok::<_, io::Error>(table::topmost(point)?.map(|e| e.device));
+        let current = device(&self.root())?;
+        Ok(current.is_some() && current == device(&self.record.target)?)
     }
 
     /// Whether the target can really be read. A FUSE daemon that has died
@@ -167,9 +234,9 @@ impl Slot {
         lower_lives && readable(&self.record.target)
     }
 
-    /// Removes everything, the slot included.
-    pub(super) fn discard(&self) -> Result<(), MountError> {
-        self.detach()?;
+    /// Takes everything down that serves the directory, but leaves what is
+    /// attached, which is dead then, and all files.
+    pub(super) fn dismantle(&self) -> io::Result<()> {
         // Those made last come down first.
         let mounts = table::read()?;
         for entry in mounts.iter().rev() {
@@ -177,7 +244,13 @@ impl Slot {
                 take_away(&entry.point)?;
             }
         }
-        daemon::stop(&self.dir)?;
+        daemon::stop(&self.dir)
+    }
+
+    /// Removes everything, the slot included.
+    pub(super) fn discard(&self, force: bool) -> Result<(), MountError> {
+        self.detach(force)?;
+        self.dismantle()?;
         if let Some(copy) = &self.record.copy {
             remove_tree(&copy.path)?;
         }
@@ -209,8 +282,7 @@ fn system(call: &'static str) -> impl Fn(Errno) -> MountError {
 }
 
 /// Unmounts. Where a process still uses the mount, it is detached at once and
-/// ends with its last user: a server that runs in a restored directory must
-/// not be able to block the next restore, and nothing new can find its way in.
+/// ends with its last user, and nothing new can find its way in.
 fn take_away(point: &Path) -> io::Result<()> {
     match unmount(point, UnmountFlags::NOFOLLOW) {
         Err(Errno::BUSY) => Ok(unmount(

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 use sandbox_shared::{BackupId, Compression, SandboxError, Selection, Strategy};
+use tokio::runtime::Handle;
 
 use super::{
-    MountError,
+    MountError, daemon,
     record::{Copy, Record, Slot},
 };
 use crate::{
     archive::{scan::Control, squashfs::writer::FileSink},
     backup::{Plan, Wanted},
     state::StateDir,
+    transfer::lazy,
 };
 
 /// Room that a substitute for upper layers must have, in bytes.
@@ -113,6 +115,7 @@ fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capabil
 
 /// Builds the directory, and does in it what must work.
 fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<(), MountError> {
+    let size_bytes = archive.metadata()?.len();
     let mut slot = Slot::create(state, |dir| Record {
         id: BackupId::from_random([0; 16]),
         dir: String::new(),
@@ -123,12 +126,19 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
             path: dir.join("copy"),
             identity: None,
         }),
-        device: None,
+        size_bytes,
+        checksum: None,
+        cache_bytes: None,
+        devices: Vec::new(),
         made: Vec::new(),
         complete: false,
     })?;
     let worked = (|| {
         std::fs::copy(archive, slot.archive())?;
+        lazy::adopt(&slot.archive())?;
+        if capability.strategy != Strategy::Extract {
+            Handle::current().block_on(daemon::start(&slot.dir, None))?;
+        }
         slot.assemble()?;
         let root = match &slot.record.copy {
             Some(copy) => copy.path.clone(),
@@ -138,13 +148,8 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
             return Err(MountError::Unreadable);
         }
         std::fs::write(root.join("directory/file"), "changed")?;
-        // A directory of the archive can be renamed; fuse-overlayfs answers
-        // EXDEV to that, which programs have to take as they would between
-        // file systems. It is better than nothing.
-        if capability.strategy != Strategy::Fuse {
-            std::fs::rename(root.join("directory"), root.join("renamed"))?;
-        }
+        std::fs::rename(root.join("directory"), root.join("renamed"))?;
         Ok(())
     })();
-    slot.discard().and(worked)
+    slot.discard(true).and(worked)
 }

@@ -6,13 +6,17 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{FlockOperation, flock};
-use sandbox_shared::{BackupId, Strategy};
+use sandbox_shared::{ArchiveChecksum, BackupId, Strategy};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{StateDir, private_dir};
+use crate::{
+    state::{StateDir, private_dir},
+    transfer::lazy::Description,
+};
 
 /// Beside the layers, in the directory of the mount.
 const FILE: &str = "record.json";
@@ -31,9 +35,16 @@ pub(super) struct Record {
     pub(super) strategy: Strategy,
     /// Holds upper and work directory.
     pub(super) scratch: PathBuf,
-    /// The device number of the file system that is bound to the target, as
-    /// the mount table has it. Absent until there is one.
-    pub(super) device: Option<String>,
+    /// Bytes of the archive.
+    pub(super) size_bytes: u64,
+    /// Of the archive, where it is known.
+    pub(super) checksum: Option<ArchiveChecksum>,
+    /// Bytes of the archive that may be on disk at a time.
+    pub(super) cache_bytes: Option<u64>,
+    /// The device numbers of the file systems that were bound to the target,
+    /// as the mount table has them, the present one last: there is another
+    /// whenever it had to be mounted anew.
+    pub(super) devices: Vec<String>,
     /// The unpacked copy, for [`Strategy::Extract`]; the directory that it has
     /// replaced is under this name while it is in its place.
     pub(super) copy: Option<Copy>,
@@ -61,11 +72,11 @@ pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// The directory of a mount. It is locked while its mount is being made, so
 /// that nobody takes it for something left behind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) dir: PathBuf,
     pub(super) record: Record,
-    _lock: Option<File>,
+    _lock: Option<Arc<File>>,
 }
 
 impl Slot {
@@ -83,13 +94,23 @@ impl Slot {
         let slot = Self {
             record: fill(dir.path()),
             dir: dir.keep(),
-            _lock: Some(lock),
+            _lock: Some(Arc::new(lock)),
         };
         slot.save()?;
         private_dir(&slot.record.scratch)?;
+        private_dir(&slot.source())?;
         private_dir(&slot.lower())?;
         private_dir(&slot.root())?;
         Ok(slot)
+    }
+
+    /// The one at `dir`.
+    pub(super) fn load(dir: &Path) -> io::Result<Self> {
+        Ok(Self {
+            record: serde_json::from_slice(&std::fs::read(dir.join(FILE))?)?,
+            dir: dir.to_owned(),
+            _lock: None,
+        })
     }
 
     /// All that exist and that nobody is making at the moment.
@@ -101,12 +122,8 @@ impl Slot {
             if flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
                 continue;
             }
-            match std::fs::read(dir.join(FILE)) {
-                Ok(json) => slots.push(Self {
-                    record: serde_json::from_slice(&json)?,
-                    dir,
-                    _lock: None,
-                }),
+            match Self::load(&dir) {
+                Ok(slot) => slots.push(slot),
                 // See `remove_unrecorded`.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -143,9 +160,28 @@ impl Slot {
         Ok(())
     }
 
-    /// The downloaded archive.
+    /// What is known of the archive.
+    pub(super) fn description(&self) -> Description {
+        Description {
+            size_bytes: self.record.size_bytes,
+            checksum: self.record.checksum.clone(),
+            limit: self.record.cache_bytes,
+        }
+    }
+
+    /// The archive, or what is here of it.
     pub(super) fn archive(&self) -> PathBuf {
         self.dir.join("archive.sqsh")
+    }
+
+    /// Where the daemon serves the archive as a file.
+    pub(super) fn source(&self) -> PathBuf {
+        self.dir.join("source")
+    }
+
+    /// Where the daemon can be spoken to.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.dir.join("socket")
     }
 
     /// Where the archive is mounted read-only.

@@ -192,6 +192,8 @@ async fn process_1_reaps_orphans() {
     let mut command = std::process::Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", PROGRAM]);
     let agent = Agent::start_by(command, &playground);
+    // It tries strategies at first, with processes that come and go.
+    agent.status().await;
     // An orphan that ends after its parent is process 1's to reap.
     let (_, _, code, _) = run(&agent, json!({ "command": "(sleep 0.05 &) ; exit 3" })).await;
     assert_eq!(code, 3, "the exit status is not lost to process 1");

@@ -14,8 +14,8 @@ use sandbox_shared::{
     error::from_json,
     files::ExecEvent,
     protocol::{
-        AgentStatus, ArchiveSource, CreateBackup, CreateEvent, PartUrl, PartUrls, RestoreBackup,
-        RestoreEvent, UploadedArchive, env, paths,
+        AgentStatus, ArchiveSource, CreateBackup, CreateEvent, MountState, MountStatus, PartUrl,
+        PartUrls, RestoreBackup, RestoreEvent, UploadedArchive, env, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -104,7 +104,7 @@ impl Playground {
             let path = process.unwrap().path();
             let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line);
-            if line.contains(here) && line.contains("fuse") {
+            if line.contains(here) && (line.contains("fuse") || line.contains("serve-mount")) {
                 found.insert(format!("process {}: {line}", path.display()));
             }
         }
@@ -123,6 +123,19 @@ impl Playground {
             }));
         }
         found
+    }
+
+    /// Daemons that serve restored directories here.
+    pub(crate) fn daemons(&self) -> Vec<rustix::process::Pid> {
+        let footprint = self.footprint();
+        let lines = footprint.iter().filter(|line| line.contains("serve-mount"));
+        lines
+            .map(|line| {
+                let number = line.strip_prefix("process /proc/").unwrap();
+                let (pid, _) = number.split_once(':').unwrap();
+                rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()
+            })
+            .collect()
     }
 
     /// Waits until nothing is left.
@@ -206,6 +219,31 @@ impl Agent {
             .await
             .unwrap();
         answer(response).await
+    }
+
+    /// How a restored directory is.
+    pub(crate) async fn mount(&self, dir: &str) -> MountStatus {
+        let mounts = self.status().await.mounts;
+        mounts.into_iter().find(|mount| mount.dir == dir).unwrap()
+    }
+
+    /// Waits until a restored directory is as asked.
+    pub(crate) async fn mount_is(&self, dir: &str, so: impl Fn(&MountStatus) -> bool) {
+        let start = Instant::now();
+        loop {
+            let mount = self.mount(dir).await;
+            if so(&mount) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "still {mount:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until a restored directory can be read.
+    pub(crate) async fn is_active(&self, dir: &str) {
+        self.mount_is(dir, |mount| mount.state == MountState::Active)
+            .await;
     }
 
     /// Sends a signal.
@@ -303,7 +341,13 @@ impl Agent {
     }
 
     pub(crate) async fn unmount(&self, dir: &str) {
-        let response = self.post(paths::UNMOUNT, &json!({ "dir": dir })).await;
+        self.unmount_by(dir, false).await;
+    }
+
+    /// Takes a restored directory away, also under those who use it.
+    pub(crate) async fn unmount_by(&self, dir: &str, force: bool) {
+        let request = json!({ "dir": dir, "force": force });
+        let response = self.post(paths::UNMOUNT, &request).await;
         let status = response.status();
         assert_eq!(status, StatusCode::OK, "{}", response.text().await.unwrap());
     }
@@ -344,10 +388,12 @@ pub(crate) fn restore_request(
         dir: dir.to_owned(),
         source: ArchiveSource {
             url: store.archive_url(),
+            url_expires_at: None,
             size_bytes: archive.size_bytes,
             checksum: Some(archive.checksum.clone()),
         },
         strategy,
+        force: false,
     }
 }
 

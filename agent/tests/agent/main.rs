@@ -11,6 +11,7 @@ mod backups;
 mod commands;
 mod files;
 mod harness;
+mod lazy;
 mod restores;
 mod routes;
 mod shell;

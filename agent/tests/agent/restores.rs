@@ -1,4 +1,12 @@
-use std::{os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::process::Signal;
 use sandbox_shared::{
@@ -61,14 +69,12 @@ async fn life_of_a_restore(strategy: Strategy) {
     std::fs::write(path.join("added"), "new").unwrap();
     std::fs::remove_file(path.join("noise")).unwrap();
     std::fs::remove_dir_all(path.join("with space")).unwrap();
-    if strategy != Strategy::Fuse {
-        std::fs::rename(path.join("empty"), path.join("renamed")).unwrap();
-        std::fs::rename(
-            path.join("deep component of a path"),
-            path.join("sticky dir/deep"),
-        )
-        .unwrap();
-    }
+    std::fs::rename(path.join("empty"), path.join("renamed")).unwrap();
+    std::fs::rename(
+        path.join("deep component of a path"),
+        path.join("sticky dir/deep"),
+    )
+    .unwrap();
     assert_eq!(text(path.join("zeros")), "changed");
     assert!(!path.join("noise").exists());
 
@@ -127,6 +133,35 @@ async fn a_directory_that_is_not_empty_comes_back() {
         agent.unmount(dir.to_str().unwrap()).await;
         tree::assert_same(&before, &tree::read(&dir));
         assert_eq!(playground.footprint(), [].into(), "{strategy}");
+    }
+}
+
+#[tokio::test]
+async fn a_mount_point_can_be_restored_to_with_every_strategy() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let dir = playground.path("volume");
+    std::fs::create_dir(&dir).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("test", &dir, "tmpfs", flags, None).unwrap();
+    std::fs::write(dir.join("mine"), "precious").unwrap();
+    agent.status().await;
+    let footprint = playground.footprint();
+    for strategy in Strategy::ALL {
+        let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
+        for _ in 0..2 {
+            agent.restored(&request).await;
+            assert_eq!(text(dir.join("a")), "first", "{strategy}");
+            assert!(!dir.join("mine").exists());
+            std::fs::write(dir.join("a"), "written").unwrap();
+        }
+        agent.unmount(dir.to_str().unwrap()).await;
+        assert_eq!(text(dir.join("mine")), "precious", "{strategy}");
+        assert_eq!(playground.footprint(), footprint, "{strategy}");
+        let beside = playground.path("");
+        assert_eq!(std::fs::read_dir(beside).unwrap().count(), 3, "{strategy}");
     }
 }
 
@@ -247,21 +282,41 @@ async fn cancelling_a_download_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_busy_directory_can_be_taken_away() {
+async fn a_busy_directory_is_taken_away_only_by_force() {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     for strategy in Strategy::ALL {
         let dir = playground.text("target");
-        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        let mut request = restore_request(&dir, &store, &archive, Some(strategy));
         agent.restored(&request).await;
+        std::fs::write(playground.path("target/a"), "my work").unwrap();
+        let mut user = Command::new("sleep")
+            .arg("1000")
+            .current_dir(playground.path("target/sub"))
+            .spawn()
+            .unwrap();
+        let refused = failed(agent.restore(&request).await);
+        let response = agent.post(paths::UNMOUNT, &json!({ "dir": dir })).await;
+        for error in [refused, error(response).await] {
+            assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
+            let named = json!([{ "pid": user.id(), "command": "sleep" }]);
+            assert_eq!(error.context["processes"], named, "{strategy}");
+            assert!(error.message.contains(&user.id().to_string()), "{error}");
+        }
+        assert_eq!(text(playground.path("target/a")), "my work");
+        request.force = true;
+        agent.restored(&request).await;
+        assert_eq!(text(playground.path("target/a")), "first");
+        user.kill().unwrap();
+        user.wait().unwrap();
         let mut user = Command::new("sleep")
             .arg("1000")
             .current_dir(&dir)
             .spawn()
             .unwrap();
-        agent.unmount(&dir).await;
+        agent.unmount_by(&dir, true).await;
         assert!(!playground.path("target").exists(), "{strategy}");
         user.kill().unwrap();
         user.wait().unwrap();
@@ -298,57 +353,83 @@ async fn restores_within_restores_go_with_the_outer_one() {
     assert_eq!(playground.footprint(), [].into());
 }
 
-#[tokio::test]
-async fn a_dead_daemon_is_seen_and_the_next_agent_removes_it() {
+fn kill(daemons: Vec<rustix::process::Pid>) {
+    for pid in daemons {
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+}
+
+/// What kills a daemon does not take away what was written.
+async fn life_after_death(strategy: Strategy) {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
-    for strategy in [Strategy::Overlay, Strategy::Fuse] {
-        let dir = playground.text(strategy.as_str());
-        agent
-            .restored(&restore_request(&dir, &store, &archive, Some(strategy)))
-            .await;
-    }
-    for line in playground.footprint() {
-        if let Some(process) = line.strip_prefix("process /proc/") {
-            let (pid, _) = process.split_once(':').unwrap();
-            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let dir = playground.text("target");
+    let path = playground.path("target");
+    let request = restore_request(&dir, &store, &archive, Some(strategy));
+    agent.restored(&request).await;
+    std::fs::write(path.join("sub/b"), "my work").unwrap();
+    std::fs::remove_file(path.join("a")).unwrap();
+    let (watching, watched) = (Arc::new(AtomicBool::new(true)), path.clone());
+    let watcher = std::thread::spawn({
+        let watching = Arc::clone(&watching);
+        // What the mount covers is empty.
+        move || {
+            while watching.load(Ordering::Relaxed) {
+                let looks_empty = std::fs::read_dir(&watched).is_ok_and(|mut e| e.next().is_none());
+                assert!(!looks_empty);
+            }
         }
+    });
+    for _ in 0..2 {
+        let daemons = playground.daemons();
+        assert_eq!(daemons.len(), 1);
+        kill(daemons.clone());
+        eventually("the daemon is dead", || playground.daemons() != daemons).await;
+        agent.is_active(&dir).await;
+        assert_eq!(text(path.join("sub/b")), "my work");
+        assert!(!path.join("a").exists());
     }
-    eventually("the daemons are dead", || {
-        !playground
-            .footprint()
-            .iter()
-            .any(|line| line.starts_with("process"))
-    })
-    .await;
-    let mounts = agent.status().await.mounts;
-    assert_eq!(mounts.len(), 2);
-    assert!(
-        mounts.iter().all(|mount| mount.state == MountState::Lost),
-        "{mounts:?}"
-    );
-
-    // Restoring again mends it.
-    let dir = playground.text("fuse");
-    agent
-        .restored(&restore_request(&dir, &store, &archive, None))
-        .await;
-    assert_eq!(text(playground.path("fuse/a")), "first");
-
-    agent.signal(Signal::KILL);
-    drop(agent);
-    let agent = Agent::start(&playground);
-    let mounts = agent.status().await.mounts;
-    assert_eq!(
-        mounts.len(),
-        1,
-        "the lost one is gone, the living one is kept"
-    );
+    watching.store(false, Ordering::Relaxed);
+    watcher.join().unwrap();
     agent.unmount(&dir).await;
     assert_eq!(playground.footprint(), [].into());
+}
+
+#[tokio::test]
+async fn a_kernel_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Kernel).await;
+}
+
+#[tokio::test]
+async fn an_overlay_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Overlay).await;
+}
+
+#[tokio::test]
+async fn a_fuse_restore_outlives_its_daemon() {
+    life_after_death(Strategy::Fuse).await;
+}
+
+#[tokio::test]
+async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    for strategy in [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse] {
+        let dir = playground.text(strategy.as_str());
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+    }
+    agent.signal(Signal::KILL);
+    drop(agent);
+    kill(playground.daemons());
+    let agent = Agent::start(&playground);
+    assert_eq!(agent.status().await.mounts, []);
+    assert_eq!(playground.footprint(), [].into());
+    assert!(!playground.path("kernel").exists());
 }
 
 #[tokio::test]

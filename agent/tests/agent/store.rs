@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -35,6 +36,19 @@ struct Contents {
     archive: Bytes,
     faults: VecDeque<Fault>,
     lengths: Vec<Option<String>>,
+    /// URLs of earlier ones have expired.
+    generation: u32,
+}
+
+/// What requests for the archive have to put up with.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// Ranges that are longer wait until it is otherwise.
+    pub(crate) longest: Option<usize>,
+    /// Before each answer.
+    pub(crate) latency: Duration,
+    /// Of all answers together, in bytes a second.
+    pub(crate) rate: Option<f64>,
 }
 
 #[derive(Clone)]
@@ -42,7 +56,13 @@ pub(crate) struct Store {
     origin: String,
     contents: Arc<Mutex<Contents>>,
     requests: watch::Sender<usize>,
+    limits: watch::Sender<Limits>,
+    /// The line: until when it is busy.
+    busy: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
+
+/// Bytes that go over the line at a time.
+const PACKET: usize = 64 << 10;
 
 impl Store {
     pub(crate) async fn start() -> Self {
@@ -51,12 +71,26 @@ impl Store {
             origin: format!("http://{}", listener.local_addr().unwrap()),
             contents: Arc::default(),
             requests: watch::Sender::new(0),
+            limits: watch::Sender::new(Limits::default()),
+            busy: Arc::default(),
         };
         let app = Router::new()
             .route("/parts/{number}", put(put_part))
             .route("/archive", get(get_archive))
             .with_state(store.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        // Not on the thread of the test, which waits for files of a mount to be
+        // read that are served from here.
+        let listener = listener.into_std().unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
         store
     }
 
@@ -65,12 +99,23 @@ impl Store {
     }
 
     pub(crate) fn archive_url(&self) -> String {
-        format!("{}/archive?X-Amz-Signature=secret", self.origin)
+        let generation = self.contents.lock().unwrap().generation;
+        format!("{}/archive?X-Amz-Signature=secret{generation}", self.origin)
     }
 
     /// The next requests meet these, one each.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.contents.lock().unwrap().faults.extend(faults);
+    }
+
+    /// All URLs of the archive that were given out are good no more.
+    pub(crate) fn expire(&self) {
+        self.contents.lock().unwrap().generation += 1;
+    }
+
+    /// From now on, and for those who wait already.
+    pub(crate) fn limit(&self, limits: Limits) {
+        self.limits.send_replace(limits);
     }
 
     /// Puts the parts together.
@@ -113,6 +158,30 @@ impl Store {
             .wait_for(|count| *count >= times)
             .await
             .unwrap();
+    }
+
+    /// All answers share one line.
+    fn slowly(&self, bytes: Bytes, rate: f64) -> Body {
+        let busy = Arc::clone(&self.busy);
+        let packets = futures_util::stream::unfold(bytes, move |mut bytes| {
+            let busy = Arc::clone(&busy);
+            async move {
+                if bytes.is_empty() {
+                    return None;
+                }
+                let packet = bytes.split_to(bytes.len().min(PACKET));
+                let until = {
+                    let mut busy = busy.lock().await;
+                    let start = busy.map_or_else(Instant::now, |until| until.max(Instant::now()));
+                    let until = start + Duration::from_secs_f64(packet.len() as f64 / rate);
+                    *busy = Some(until);
+                    until
+                };
+                tokio::time::sleep_until(until.into()).await;
+                Some((Ok::<_, std::io::Error>(packet), bytes))
+            }
+        });
+        Body::from_stream(packets)
     }
 
     fn next_fault(&self) -> Option<Fault> {
@@ -183,6 +252,10 @@ async fn put_part(
 async fn get_archive(State(store): State<Store>, request: Request) -> Response<Body> {
     let fault = store.next_fault();
     let archive = store.archive();
+    let signature = format!("secret{}", store.contents.lock().unwrap().generation);
+    if !request.uri().query().unwrap().ends_with(&signature) {
+        return refused(403);
+    }
     let range = request.headers()[header::RANGE].to_str().unwrap();
     let (first, last) = range
         .strip_prefix("bytes=")
@@ -192,6 +265,10 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     let first: usize = first.parse().unwrap();
     let end = archive.len().min(last.parse::<usize>().unwrap() + 1);
     let mut bytes = archive.slice(first..end);
+    let mut limits = store.limits.subscribe();
+    let fits = |limits: &Limits| limits.longest.is_none_or(|longest| bytes.len() <= longest);
+    let Limits { latency, rate, .. } = *limits.wait_for(fits).await.unwrap();
+    tokio::time::sleep(latency).await;
     let mut response = match fault {
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
@@ -207,7 +284,10 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
             bytes = changed.into();
             plain(206, bytes.clone())
         }
-        None => plain(206, bytes.clone()),
+        None => match rate {
+            None => plain(206, bytes.clone()),
+            Some(rate) => plain(206, store.slowly(bytes.clone(), rate)),
+        },
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, bytes.len().into());

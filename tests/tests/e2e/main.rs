@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod archive;
+mod auto_restore;
 mod catalogue;
 mod concurrency;
 mod container;
@@ -75,6 +76,7 @@ fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
+        auto_restore::tests(),
         catalogue::tests(),
         concurrency::tests(),
         container::tests(),

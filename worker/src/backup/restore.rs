@@ -3,19 +3,39 @@
 use sandbox_shared::{
     BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
     backup::iso8601,
-    protocol::{ArchiveSource, RestoreBackup, RestoreEvent, paths},
+    protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };
 use time::OffsetDateTime;
 
-use super::Context;
+use super::{Context, auto_restore};
 use crate::{clock, operations::Phase, storage::presign::Presigner};
 
-/// Restores a backup.
+/// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
     context: &Context<'_>,
     request: RestoreRequest,
 ) -> Result<RestoreBackupResult> {
-    let RestoreRequest { backup, strategy } = request.validate(&context.config.allowed_roots()?)?;
+    let request = request.validate(&context.config.allowed_roots()?)?;
+    // A failure is about another directory, or this mends it.
+    let _ = auto_restore::put_back(context).await;
+    let mount = mount(context, &request).await?;
+    let dir = &request.backup.dir;
+    if request.auto_restore {
+        auto_restore::remember(context, &request).await?;
+    } else {
+        auto_restore::forget(context, dir).await?;
+    }
+    Ok(RestoreBackupResult {
+        success: true,
+        dir: mount.dir,
+        id: mount.id,
+        strategy: mount.strategy,
+    })
+}
+
+/// Has the agent restore a backup.
+pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Result<MountStatus> {
+    let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
     context.begin("restoreBackup", &backup.id, &backup.dir);
@@ -48,15 +68,18 @@ pub async fn restore(
     }
 
     let agent = context.lifecycle.agent().await?;
+    let (url, url_expires_at) = presigner.read_archive(&backup.id, clock::now());
     let request = RestoreBackup {
         id: backup.id.clone(),
-        dir: backup.dir,
+        dir: backup.dir.clone(),
         source: ArchiveSource {
-            url: presigner.read_archive(&backup.id, clock::now()),
+            url,
+            url_expires_at: Some(url_expires_at),
             size_bytes,
             checksum: metadata.checksum,
         },
-        strategy,
+        strategy: request.strategy,
+        force: request.force,
     };
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
@@ -71,12 +94,8 @@ pub async fn restore(
                 operation.bytes_total = Some(bytes_total);
             }),
             RestoreEvent::Mounted(mount) => {
-                return Ok(RestoreBackupResult {
-                    success: true,
-                    dir: mount.dir,
-                    id: mount.id,
-                    strategy: mount.strategy,
-                });
+                context.lifecycle.renew_for(&mount).await?;
+                return Ok(mount);
             }
             RestoreEvent::Failed(error) => return Err(error),
             // An agent newer than this Worker may have more to tell.

@@ -53,7 +53,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Post, "unmount") => {
             let unmount: UnmountBackup = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
-            json(&sandbox.unmount_backup(&unmount.dir).await?)
+            json(&sandbox.unmount_backup(unmount).await?)
         }
         (Method::Post, "exec") => {
             let exec = body(&mut request, ErrorCode::InvalidRequest).await?;

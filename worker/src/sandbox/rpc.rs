@@ -4,14 +4,14 @@
 //! an `Error` with `code`, `context` and `status` of its own.
 
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
-use js_sys::{Error, Reflect, Uint8Array};
+use js_sys::{Error, Object, Reflect, Uint8Array};
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError,
     error::deserialize,
     files::{Encoding, FileOptions, ReadFileResult},
-    protocol::Exec,
+    protocol::{Exec, UnmountBackup},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 
 use super::Sandbox;
@@ -82,22 +82,39 @@ impl Sandbox {
         answer(async { to_js(&self.cancel_operation().await) }).await
     }
 
-    /// `restoreBackup(handle)`
+    /// `restoreBackup(handle, {strategy, force, autoRestore})`; the options may
+    /// also stand in the handle.
     #[wasm_bindgen(js_name = restoreBackup)]
-    pub async fn rpc_restore_backup(&self, request: JsValue) -> Result<JsValue, JsValue> {
+    pub async fn rpc_restore_backup(
+        &self,
+        backup: JsValue,
+        options: JsValue,
+    ) -> Result<JsValue, JsValue> {
         answer(async {
+            let request = match (backup.dyn_ref::<Object>(), options.dyn_ref::<Object>()) {
+                (Some(backup), Some(options)) => {
+                    Object::assign(&Object::assign(&Object::new(), backup), options).into()
+                }
+                _ => backup,
+            };
             let request = argument("backup", request, ErrorCode::InvalidBackupConfig)?;
             to_js(&self.restore_backup(request).await?)
         })
         .await
     }
 
-    /// `unmountBackup(dir)`
+    /// `unmountBackup(dir, {force})`
     #[wasm_bindgen(js_name = unmountBackup)]
-    pub async fn rpc_unmount_backup(&self, dir: JsValue) -> Result<JsValue, JsValue> {
+    pub async fn rpc_unmount_backup(
+        &self,
+        dir: JsValue,
+        options: JsValue,
+    ) -> Result<JsValue, JsValue> {
         answer(async {
             let dir: String = argument("dir", dir, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.unmount_backup(&dir).await?)
+            let UnmountOptions { force } =
+                optional("options", options, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.unmount_backup(UnmountBackup { dir, force }).await?)
         })
         .await
     }
@@ -232,6 +249,13 @@ impl Sandbox {
     pub async fn rpc_stop(&self) -> Result<JsValue, JsValue> {
         answer(async { self.stop().await.map(|()| JsValue::UNDEFINED) }).await
     }
+}
+
+/// What `unmountBackup` takes besides.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UnmountOptions {
+    force: bool,
 }
 
 async fn answer(result: impl Future<Output = Result<JsValue>>) -> Result<JsValue, JsValue> {

@@ -136,9 +136,10 @@ impl Presigner {
         }
     }
 
-    /// A URL for reading the archive, whole or by ranges.
-    pub fn read_archive(&self, id: &BackupId, now: OffsetDateTime) -> String {
-        self.sign("GET", &keys::archive(id), &[], now, ARCHIVE_EXPIRY)
+    /// A URL for reading the archive, whole or by ranges, and when it expires.
+    pub fn read_archive(&self, id: &BackupId, now: OffsetDateTime) -> (String, OffsetDateTime) {
+        let url = self.sign("GET", &keys::archive(id), &[], now, ARCHIVE_EXPIRY);
+        (url, now + ARCHIVE_EXPIRY)
     }
 
     fn sign(
@@ -260,6 +261,7 @@ mod tests {
         Presigner::from_settings(settings)
             .unwrap()
             .read_archive(&id, NOW)
+            .0
     }
 
     #[test]
