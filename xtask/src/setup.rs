@@ -40,6 +40,11 @@ pub fn all() -> Result<WorkerTools> {
     worker()
 }
 
+/// Installs what the benchmarks measure with, and the programs they compare with.
+pub fn benchmarks() -> Result<()> {
+    system::ensure_for_benchmarks()
+}
+
 /// Installs what a build of the agent needs.
 pub fn agent() -> Result<()> {
     targets::ensure(MUSL_TARGET)

@@ -1,0 +1,99 @@
+//! `cargo xtask bench`: every figure that the documents have.
+//!
+//! Everything is made here, from seeds, and measured beside what others do, in
+//! turns and in one run. The agent is the one that ships, driven over its own
+//! protocol. Tables go to standard output, progress to standard error.
+
+mod agent;
+mod content;
+pub mod create;
+mod measure;
+mod reference;
+mod report;
+mod store;
+mod tree;
+
+use std::{env, fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+
+use crate::{
+    artifacts::{self, AgentProfile},
+    process, project, setup,
+};
+
+/// What is measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// Making a backup, beside mksquashfs and an upload of what it made
+    Create(create::Options),
+}
+
+impl Bench {
+    fn common(&self) -> &Common {
+        match self {
+            Self::Create(options) => &options.common,
+        }
+    }
+}
+
+/// What all benchmarks take.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Small trees and few runs, in seconds: to see that it works
+    #[arg(long)]
+    pub quick: bool,
+    /// How often everything is measured
+    #[arg(long)]
+    pub runs: Option<usize>,
+    /// For trees and archives: some gigabytes on a disk; below the target directory unless given
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Also write all figures to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Common {
+    fn runs(&self) -> usize {
+        self.runs.unwrap_or(if self.quick { 1 } else { 5 }).max(1)
+    }
+
+    fn directory(&self) -> PathBuf {
+        let usual = || project::target_dir().join("bench");
+        self.dir.clone().unwrap_or_else(usual)
+    }
+
+    fn trees(&self) -> PathBuf {
+        self.directory().join("trees")
+    }
+
+    /// Installs what is missing, and builds the agent.
+    fn prepare(&self) -> Result<PathBuf> {
+        setup::benchmarks()?;
+        let directory = self.directory();
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        artifacts::agent(if self.quick {
+            AgentProfile::Development
+        } else {
+            AgentProfile::Release
+        })
+    }
+}
+
+/// Runs one of the benchmarks; in an optimized build of this program, because
+/// the store and the reference's upload are in it.
+pub fn run(bench: &Bench) -> Result<()> {
+    if cfg!(debug_assertions) && !bench.common().quick {
+        return process::run(
+            process::cargo()
+                .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+                .args(env::args_os().skip(1)),
+        );
+    }
+    match bench {
+        Bench::Create(options) => create::run(options),
+    }
+}
