@@ -7,7 +7,9 @@
 mod agent;
 mod content;
 pub mod create;
+pub mod formats;
 mod measure;
+pub mod memory;
 mod reference;
 mod report;
 mod store;
@@ -28,12 +30,18 @@ use crate::{
 pub enum Bench {
     /// Making a backup, beside mksquashfs and an upload of what it made
     Create(create::Options),
+    /// Compressors and levels, on real trees, by upload speed
+    Formats(formats::Options),
+    /// The most memory that a backup takes
+    Memory(memory::Options),
 }
 
 impl Bench {
     fn common(&self) -> &Common {
         match self {
             Self::Create(options) => &options.common,
+            Self::Formats(options) => &options.common,
+            Self::Memory(options) => &options.common,
         }
     }
 }
@@ -95,5 +103,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     }
     match bench {
         Bench::Create(options) => create::run(options),
+        Bench::Formats(options) => formats::run(options),
+        Bench::Memory(options) => memory::run(options),
     }
 }

@@ -45,6 +45,12 @@ pub fn benchmarks() -> Result<()> {
     system::ensure_for_benchmarks()
 }
 
+/// The packages from npm, installed.
+pub fn node_modules() -> Result<PathBuf> {
+    npm::ensure()?;
+    Ok(project::root().join("node_modules"))
+}
+
 /// Installs what a build of the agent needs.
 pub fn agent() -> Result<()> {
     targets::ensure(MUSL_TARGET)
