@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             "--level" => options.compression.level = Some(value()?.parse()?),
             "--threads" => options.compression.threads = Some(value()?.parse()?),
-            "--block-size" => options.block_size = value()?.parse()?,
+            "--block-size" => options.compression.block_size = Some(value()?.parse()?),
             "--pack-tails" => options.pack_tails = true,
             _ => paths.push(argument),
         }

@@ -13,52 +13,57 @@ use std::{
 };
 
 use sandbox_shared::{
-    Compression, EntryCounts, ErrorCode, Result, SandboxError,
-    protocol::{CreateBackup, CreateEvent, UploadedArchive},
+    Compression, ErrorCode, Result, SandboxError, Selection,
+    protocol::{
+        CreateBackup, CreateEvent, CreateProgress, MAX_PARTS, PreviewEvent, UploadedArchive,
+    },
+    report::BackupPreview,
     rules::{AllowedRoots, check_compression, check_excludes},
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    archive::scan::{self, Control, ScanError, Selection, Source, Tree},
+    archive::scan::{self, Control, Observer, ScanError, Source, Tree},
     archive::squashfs::writer::{self, Options, Sink, Summary, WriteError},
     paths,
     progress::reporting,
     transfer::{
         Store, TransferError,
-        upload::{MAX_PARTS, PartAddresses, part_size},
+        upload::{PartAddresses, part_size},
     },
 };
 
 mod part_sink;
+pub mod report;
 
 use part_sink::PartSink;
+use report::{Decisions, report_of};
 
 /// Parts that wait for an upload to end, besides those in flight.
 const PARTS_WAITING: usize = 1;
 
-/// What goes into an archive, and how.
+/// What of which directory is wanted.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Wanted {
     /// The directory, without symbolic links.
     pub dir: PathBuf,
-    /// What of it is wanted.
+    /// What of it.
     pub selection: Selection,
-    /// Format, level, threads.
-    pub compression: Compression,
+    /// Restored directories in it, relative to it: read like the rest.
+    pub read_through: Vec<PathBuf>,
 }
 
-impl Plan {
+impl Wanted {
     /// Checks a request as if the Worker had not. Directories of `mounts` that
     /// lie in the requested one are read like the rest of it.
     pub fn from_request(
-        request: &CreateBackup,
+        dir: &str,
+        selection: Selection,
         roots: &AllowedRoots,
         mounts: &[PathBuf],
     ) -> Result<Self> {
-        check_excludes(&request.excludes)?;
-        check_compression(&request.compression)?;
-        let dir = paths::existing_dir(&request.dir, roots)?;
+        check_excludes(&selection.excludes)?;
+        let dir = paths::existing_dir(dir, roots)?;
         let read_through = mounts
             .iter()
             .filter_map(|mount| mount.strip_prefix(&dir).ok())
@@ -66,25 +71,58 @@ impl Plan {
             .collect();
         Ok(Self {
             dir,
-            selection: Selection {
-                excludes: request.excludes.clone(),
-                gitignore: request.gitignore,
-                read_through,
-                ..Selection::default()
-            },
-            compression: request.compression.clone(),
+            selection,
+            read_through,
         })
     }
 
-    /// Walks the directory. Blocks.
-    pub fn scan(&self, control: &Control) -> Result<Tree> {
+    /// Walks the directory. `observer` is told of every decision. Blocks.
+    pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree> {
         let source = Source::open(&self.dir).map_err(|errno| {
             SandboxError::new(
                 ErrorCode::BackupCreateFailed,
                 format!("cannot read {}: {errno}", self.dir.display()),
             )
         })?;
-        Ok(scan::scan(source, &self.selection, &mut (), control)?)
+        let source = source.reading_through(self.read_through.clone());
+        Ok(scan::scan(source, &self.selection, observer, control)?)
+    }
+
+    /// What a backup would hold. Blocks.
+    pub fn preview(&self, control: &Control) -> Result<BackupPreview> {
+        let mut decisions = Decisions::default();
+        let tree = self.scan(&mut decisions, control)?;
+        Ok(BackupPreview {
+            dir: self.dir.to_string_lossy().into_owned(),
+            counts: tree.counts(),
+            included: decisions.included,
+            excluded: decisions.excluded,
+            report: report_of(tree.report()),
+        })
+    }
+}
+
+/// What goes into an archive, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What goes into it.
+    pub wanted: Wanted,
+    /// Format, level, threads, block size.
+    pub compression: Compression,
+}
+
+impl Plan {
+    /// Checks a request as if the Worker had not: see [`Wanted::from_request`].
+    pub fn from_request(
+        request: CreateBackup,
+        roots: &AllowedRoots,
+        mounts: &[PathBuf],
+    ) -> Result<Self> {
+        check_compression(&request.compression)?;
+        Ok(Self {
+            wanted: Wanted::from_request(&request.dir, request.selection, roots, mounts)?,
+            compression: request.compression,
+        })
     }
 
     /// Writes what was scanned. Blocks.
@@ -106,9 +144,9 @@ impl From<ScanError> for SandboxError {
     fn from(error: ScanError) -> Self {
         let message = error.to_string();
         match error {
+            ScanError::Cancelled => cancelled(),
             ScanError::Pattern { .. } => Self::invalid_config(message),
-            ScanError::Unreadable(unreadable) => Self::new(ErrorCode::BackupCreateFailed, message)
-                .with("unreadable", unreadable.count()),
+            ScanError::Unreadable(unreadable) => report::failure(message, &unreadable),
             _ => Self::new(ErrorCode::BackupCreateFailed, message),
         }
     }
@@ -117,10 +155,10 @@ impl From<ScanError> for SandboxError {
 impl From<WriteError> for SandboxError {
     fn from(error: WriteError) -> Self {
         let message = error.to_string();
-        let failed = Self::new(ErrorCode::BackupCreateFailed, message);
         match error {
-            WriteError::Unreadable(unreadable) => failed.with("unreadable", unreadable.count()),
-            _ => failed,
+            WriteError::Cancelled => cancelled(),
+            WriteError::Unreadable(unreadable) => report::failure(message, &unreadable),
+            _ => Self::new(ErrorCode::BackupCreateFailed, message),
         }
     }
 }
@@ -145,16 +183,30 @@ pub async fn create(
     let control = Arc::new(Control::default());
     let _cancel = CancelOnDrop(Arc::clone(&control));
     let plan = Arc::new(plan);
+    let uploaded = AtomicU64::new(0);
+    let progress = || {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // First what comes last, so that the figures never contradict each other.
+        let bytes_uploaded = count(&uploaded);
+        CreateEvent::Progress(CreateProgress {
+            entries_scanned: count(&control.scanned_entries),
+            bytes_scanned: count(&control.scanned_bytes),
+            files_read: count(&control.archived_files),
+            bytes_read: count(&control.read_bytes),
+            bytes_compressed: count(&control.written_bytes),
+            bytes_uploaded,
+        })
+    };
 
-    let tree = blocking({
+    let scanning = blocking({
         let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
-        move || plan.scan(&control)
-    })
-    .await?;
+        move || plan.wanted.scan(&mut (), &control)
+    });
+    let tree = reporting(scanning, &events, progress).await?;
     let counts = tree.counts();
     send(&events, CreateEvent::Scanned { counts }).await?;
 
-    let most = most_bytes(&counts);
+    let most = tree.largest_archive();
     let part_size = part_size(most);
     let last = u32::try_from(most.div_ceil(part_size.get()))
         .ok()
@@ -172,35 +224,37 @@ pub async fn create(
             Ok((summary, sink.checksum()))
         }
     });
-    let uploaded = AtomicU64::new(0);
-    let upload = store.upload(parts, &addresses, |bytes| {
+    let upload = store.upload(parts, part_size, &addresses, |bytes| {
         uploaded.fetch_add(bytes, Ordering::Relaxed);
     });
     let both = async { tokio::join!(writing, upload) };
-    let (written, parts) = reporting(both, &events, || CreateEvent::Progress {
-        bytes_read: control.read_bytes.load(Ordering::Relaxed),
-        bytes_uploaded: uploaded.load(Ordering::Relaxed),
-    })
-    .await;
+    let (written, upload) = reporting(both, &events, progress).await;
     // A writer whose parts nobody takes fails too, but that is not the reason.
-    let parts = parts?;
+    let upload = upload?;
     let (summary, checksum) = written?;
     Ok(UploadedArchive {
         size_bytes: summary.size,
         checksum,
-        parts,
+        etag: upload.etag,
+        parts: upload.parts,
         counts: summary.counts,
+        report: report_of(&summary.report),
     })
 }
 
-/// An upper bound for the bytes of an archive. Content that compression would
-/// make longer is stored as it is; an entry's inode, its name and its share of
-/// the tables take less than a kibibyte, block lists included.
-fn most_bytes(counts: &EntryCounts) -> u64 {
-    const HEADERS: u64 = 1 << 20;
-    const PER_ENTRY: u64 = 1024;
-    let entries = counts.files + counts.directories + counts.symlinks + counts.special;
-    counts.bytes + counts.bytes / 1024 + entries * PER_ENTRY + HEADERS
+/// Looks at what `wanted` names, as [`create`] would. Every event but the
+/// terminal one goes to `events`. Dropping the future ends the work.
+pub async fn preview(wanted: Wanted, events: mpsc::Sender<PreviewEvent>) -> Result<BackupPreview> {
+    let control = Arc::new(Control::default());
+    let _cancel = CancelOnDrop(Arc::clone(&control));
+    let looking = blocking({
+        let control = Arc::clone(&control);
+        move || wanted.preview(&control)
+    });
+    reporting(looking, &events, || PreviewEvent::Progress {
+        entries_scanned: control.scanned_entries.load(Ordering::Relaxed),
+    })
+    .await
 }
 
 async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<()> {

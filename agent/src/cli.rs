@@ -1,7 +1,8 @@
 //! The command line: what the Durable Object can do, for a person at a shell.
 //!
 //! Allowed roots are not enforced here: whoever has a shell decides. Exit
-//! codes: 0 done, 1 failed, 2 wrong usage.
+//! codes: 0 done, 1 failed, 2 wrong usage, 3 done but for entries that could
+//! not be read.
 
 use std::{
     io::{self, Write},
@@ -10,18 +11,14 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use clap::{Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 use sandbox_shared::{
-    BackupId, Compression, CompressionFormat, EntryCounts, ErrorCode, Result, SandboxError,
-    Strategy, protocol::ArchiveSource, rules,
+    BackupId, ErrorCode, Result, SandboxError, Strategy, protocol::ArchiveSource,
 };
 use serde::Serialize;
 
 use crate::{
     archive::image::{self, Superblock},
-    archive::scan::{Control, Selection},
-    archive::squashfs::writer::FileSink,
-    backup::Plan,
     config::{Config, state_dir_from_env},
     init,
     mount::{Mounts, Restore, Source},
@@ -29,6 +26,8 @@ use crate::{
     state::StateDir,
     transfer::{Store, checksum},
 };
+
+mod create;
 
 /// Backs directories up to SquashFS archives, and restores them.
 #[derive(Debug, Parser)]
@@ -43,7 +42,7 @@ enum Command {
     /// Serve the HTTP API that the Durable Object calls.
     Serve,
     /// Write a directory to an archive.
-    Create(Create),
+    Create(create::Arguments),
     /// Restore an archive to a directory, and leave it mounted.
     Restore {
         /// A file, or the URL of an object.
@@ -81,36 +80,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct Create {
-    /// What to write.
-    dir: PathBuf,
-    /// Where to; replaced when the archive is complete.
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
-    /// Leave out what matches, in .gitignore syntax. May be repeated.
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<String>,
-    /// Leave out what .gitignore files name.
-    #[arg(long)]
-    gitignore: bool,
-    /// The compressor.
-    #[arg(long, default_value = "zstd", value_parser = named(&FORMATS, CompressionFormat::as_str))]
-    format: CompressionFormat,
-    /// 1 to 22 for zstd, 1 to 9 for gzip.
-    #[arg(long)]
-    level: Option<u32>,
-    /// As many as there are cores, unless given.
-    #[arg(long)]
-    threads: Option<u32>,
-}
-
-const FORMATS: [CompressionFormat; 3] = [
-    CompressionFormat::Zstd,
-    CompressionFormat::Lz4,
-    CompressionFormat::Gzip,
-];
-
 /// Reads one of `all` by its name.
 fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     all: &'static [T; N],
@@ -139,7 +108,7 @@ fn run(command: Command) -> Result<ExitCode> {
             return init::run().map(ExitCode::from).map_err(failed);
         }
         Command::Serve => in_runtime(async { server::serve(Config::from_env()?).await })?,
-        Command::Create(create) => self::create(create)?,
+        Command::Create(arguments) => return in_runtime(create::run(arguments)),
         Command::Restore {
             archive,
             dir,
@@ -159,7 +128,7 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn in_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -187,51 +156,6 @@ fn mounts() -> Result<Mounts> {
     let dir = state_dir_from_env();
     let state = StateDir::open(&dir).map_err(about(&dir))?;
     Ok(Mounts::new(state, Store::new()?))
-}
-
-fn create(create: Create) -> Result<()> {
-    let compression = Compression {
-        format: create.format,
-        level: create.level,
-        threads: create.threads,
-    };
-    rules::check_excludes(&create.exclude)?;
-    rules::check_compression(&compression)?;
-    let plan = Plan {
-        dir: create.dir.canonicalize().map_err(about(&create.dir))?,
-        selection: Selection {
-            excludes: create.exclude,
-            gitignore: create.gitignore,
-            ..Selection::default()
-        },
-        compression,
-    };
-    let control = Control::default();
-    let tree = plan.scan(&control)?;
-    let output = std::path::absolute(&create.output).map_err(about(&create.output))?;
-    let parent = output.parent().unwrap_or(Path::new("/"));
-    let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
-    let mut sink = FileSink::new(image.reopen().map_err(about(&output))?);
-    let summary = plan.write(&tree, &control, &mut sink)?;
-    image
-        .persist(&output)
-        .map_err(|error| about(&output)(error.error))?;
-    print(&format!("{}\n", describe(&summary.counts)))
-}
-
-fn describe(counts: &EntryCounts) -> String {
-    let EntryCounts {
-        files,
-        directories,
-        symlinks,
-        special,
-        bytes,
-        excluded,
-    } = counts;
-    format!(
-        "{files} files, {directories} directories, {symlinks} symbolic links, \
-         {special} special files, {bytes} bytes; {excluded} left out"
-    )
 }
 
 async fn restore(archive: String, dir: PathBuf, strategy: Option<Strategy>) -> Result<()> {

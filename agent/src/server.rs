@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -31,7 +32,7 @@ use sandbox_shared::{
     files::ExecEvent,
     protocol::{
         AgentStatus, CreateBackup, CreateEvent, EVENT_STREAM_TYPE, Exec, FileQuery, PartUrls,
-        RestoreBackup, RestoreEvent, UnmountBackup, paths,
+        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -44,7 +45,7 @@ use tokio::{
 };
 
 use crate::{
-    backup::{self, Plan},
+    backup::{self, Plan, Wanted},
     config::Config,
     exec, files,
     mount::{Mounts, Restore, Source},
@@ -98,6 +99,14 @@ pub struct Agent {
     uploads: Arc<Mutex<HashMap<BackupId, Arc<PartAddresses>>>>,
     /// True once the agent is to stop: operations end, streams close.
     stopping: watch::Receiver<bool>,
+}
+
+impl Agent {
+    /// Where backups are restored.
+    async fn restored_directories(&self) -> Result<Vec<PathBuf>, SandboxError> {
+        let mounts = self.mounts.status().await?;
+        Ok(mounts.into_iter().map(|mount| mount.dir.into()).collect())
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, and then takes all restored directories away.
@@ -165,9 +174,10 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
 
 /// All routes, behind the token.
 fn router(agent: Agent) -> Router {
-    let routes: [(&str, MethodRouter<Agent>); 10] = [
+    let routes: [(&str, MethodRouter<Agent>); 11] = [
         (paths::STATUS, get(status)),
         (paths::BACKUPS, post(create_backup)),
+        (paths::PREVIEW, post(preview_backup)),
         (paths::BACKUP_PARTS, post(give_parts)),
         (paths::RESTORES, post(restore_backup)),
         (paths::UNMOUNT, post(unmount_backup)),
@@ -310,23 +320,33 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: CreateBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts: Vec<_> = agent
-        .mounts
-        .status()
-        .await?
-        .into_iter()
-        .map(|mount| mount.dir.into())
-        .collect();
-    let plan = Plan::from_request(&request, &agent.config.roots, &mounts)?;
+    let mounts = agent.restored_directories().await?;
+    let id = request.id.clone();
+    let plan = Plan::from_request(request, &agent.config.roots, &mounts)?;
     let waiting = Waiting {
         uploads: Arc::clone(&agent.uploads),
-        id: request.id,
+        id,
     };
     let store = agent.store.clone();
     Ok(event_stream(&agent, |events| async move {
         let announce = |addresses| waiting.announce(addresses);
         let created = backup::create(plan, &store, events.clone(), announce).await;
-        let last = created.map_or_else(CreateEvent::Failed, CreateEvent::Uploaded);
+        let last = created.map_or_else(CreateEvent::Failed, |archive| {
+            CreateEvent::Uploaded(Box::new(archive))
+        });
+        let _ = events.send(last).await;
+    }))
+}
+
+async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
+    let PreviewBackup { dir, selection } = body(request, ErrorCode::InvalidBackupConfig).await?;
+    let mounts = agent.restored_directories().await?;
+    let wanted = Wanted::from_request(&dir, selection, &agent.config.roots, &mounts)?;
+    Ok(event_stream(&agent, |events| async move {
+        let previewed = backup::preview(wanted, events.clone()).await;
+        let last = previewed.map_or_else(PreviewEvent::Failed, |preview| {
+            PreviewEvent::Previewed(Box::new(preview))
+        });
         let _ = events.send(last).await;
     }))
 }

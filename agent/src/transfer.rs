@@ -99,8 +99,10 @@ impl TransferError {
     fn is_temporary(&self) -> bool {
         match self {
             Self::Connection(_) | Self::Protocol(_) => true,
-            Self::Status { status, .. } => {
+            Self::Status { status, code, .. } => {
                 status.is_server_error()
+                    // Bytes were changed on their way.
+                    || code.as_deref() == Some("BadDigest")
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || *status == StatusCode::REQUEST_TIMEOUT
             }

@@ -186,6 +186,63 @@ pub struct Compression {
     /// Compressing threads, 1 to 256; as many as there are cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
+    /// Bytes of a data block: a power of two from 4096 to 1048576, 131072 when
+    /// absent. Larger blocks compress better and make small reads slower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<u32>,
+}
+
+/// What to do about entries that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnreadable {
+    /// Fail, and say which.
+    #[default]
+    Fail,
+    /// Leave them out, and say which.
+    Skip,
+}
+
+impl OnUnreadable {
+    /// The name in JSON and on command lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Which entries of a directory are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// Patterns in `.gitignore` syntax, relative to the directory. A later
+    /// pattern overrides an earlier one, and all of them override `.gitignore`
+    /// files, as patterns on git's command line do.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+    /// Leave out what git would: `.gitignore` files in and below the directory
+    /// and, when it is part of a repository, those of its parents up to the
+    /// repository's root, and `.git/info/exclude`. A repository inside the tree
+    /// follows its own rules only, as with git.
+    #[serde(default)]
+    pub gitignore: bool,
+    /// Of a directory that has a valid `CACHEDIR.TAG`, keep only the directory
+    /// and the tag (<https://bford.info/cachedir/>).
+    #[serde(default)]
+    pub exclude_caches: bool,
+    /// Leave out regular files of more bytes than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_larger_than: Option<u64>,
+    /// Enter directories that are other file systems. Otherwise such a
+    /// directory is kept, but empty, unless it is a restored one.
+    #[serde(default)]
+    pub cross_file_systems: bool,
+    /// What to do about entries that cannot be read, when they are looked for
+    /// or when their content is read.
+    #[serde(default)]
+    pub on_unreadable: OnUnreadable,
 }
 
 /// What `createBackup` takes.
@@ -206,6 +263,18 @@ pub struct BackupOptions {
     /// Patterns in `.gitignore` syntax, relative to `dir`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub excludes: Vec<String>,
+    /// [`Selection::exclude_caches`].
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub exclude_caches: bool,
+    /// [`Selection::exclude_larger_than`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_larger_than: Option<u64>,
+    /// [`Selection::cross_file_systems`].
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub cross_file_systems: bool,
+    /// [`Selection::on_unreadable`].
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub on_unreadable: OnUnreadable,
     /// zstd when absent.
     #[serde(default, deserialize_with = "null_as_default")]
     pub compression: Compression,
@@ -226,7 +295,23 @@ impl BackupOptions {
             ttl: None,
             gitignore: false,
             excludes: Vec::new(),
+            exclude_caches: false,
+            exclude_larger_than: None,
+            cross_file_systems: false,
+            on_unreadable: OnUnreadable::default(),
             compression: Compression::default(),
+        }
+    }
+
+    /// What of `dir` is wanted.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            excludes: self.excludes.clone(),
+            gitignore: self.gitignore,
+            exclude_caches: self.exclude_caches,
+            exclude_larger_than: self.exclude_larger_than,
+            cross_file_systems: self.cross_file_systems,
+            on_unreadable: self.on_unreadable,
         }
     }
 
@@ -346,6 +431,10 @@ pub struct EntryCounts {
     pub bytes: u64,
     /// Entries that exclude rules left out. A directory counts once, whatever is in it.
     pub excluded: u64,
+    /// Entries that were left out because they could not be read.
+    pub unreadable: u64,
+    /// Entries that changed while they were read.
+    pub changed: u64,
 }
 
 /// The checksum of an archive: the SHA-256 of the SHA-256s, 32 bytes each, of

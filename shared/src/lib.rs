@@ -11,10 +11,17 @@ pub mod backup;
 pub mod error;
 pub mod files;
 pub mod protocol;
+pub mod report;
 pub mod rules;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,
-    DirectoryBackup, EntryCounts, RestoreBackupResult, RestoreRequest, Strategy, Ttl,
+    DirectoryBackup, EntryCounts, OnUnreadable, RestoreBackupResult, RestoreRequest, Selection,
+    Strategy, Ttl,
 };
 pub use error::{ErrorCode, Result, SandboxError};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -12,12 +12,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Strategy},
+    backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Selection, Strategy},
     error::SandboxError,
+    report::{BackupPreview, BackupReport},
 };
 
 /// The port the agent listens on inside a container.
 pub const AGENT_PORT: u16 = 8080;
+
+/// The most parts a multipart upload may have (R2, "Multipart upload limits").
+pub const MAX_PARTS: u32 = 10_000;
 
 /// The media type of event streams.
 pub const EVENT_STREAM_TYPE: &str = "application/x-ndjson";
@@ -41,6 +45,8 @@ pub mod paths {
     pub const STATUS: &str = "/v1/status";
     /// `POST` [`super::CreateBackup`] → stream of [`super::CreateEvent`].
     pub const BACKUPS: &str = "/v1/backups";
+    /// `POST` [`super::PreviewBackup`] → stream of [`super::PreviewEvent`].
+    pub const PREVIEW: &str = "/v1/preview";
     /// `POST` [`super::PartUrls`] → 204: answers [`super::CreateEvent::PartsNeeded`].
     pub const BACKUP_PARTS: &str = "/v1/backups/{id}/parts";
     /// `POST` [`super::RestoreBackup`] → stream of [`super::RestoreEvent`].
@@ -81,11 +87,9 @@ pub struct CreateBackup {
     pub id: BackupId,
     /// Already checked, and checked again.
     pub dir: String,
-    /// Whether `.gitignore` files count.
-    pub gitignore: bool,
-    /// Patterns relative to `dir`.
-    pub excludes: Vec<String>,
-    /// Format, level, threads.
+    /// What of it is wanted.
+    pub selection: Selection,
+    /// Format, level, threads, block size.
     pub compression: Compression,
 }
 
@@ -107,21 +111,33 @@ pub enum CreateEvent {
     PartsNeeded {
         /// From 1.
         first: u32,
-        /// At least 1; `first + count - 1` is at most 10,000.
+        /// At least 1; `first + count - 1` is at most [`MAX_PARTS`].
         count: u32,
     },
     /// How far it is. Sent when something changed, a few times a second at most.
-    #[serde(rename_all = "camelCase")]
-    Progress {
-        /// Bytes of file content that are in the archive.
-        bytes_read: u64,
-        /// Bytes of archive that the store has taken.
-        bytes_uploaded: u64,
-    },
+    Progress(CreateProgress),
     /// Terminal: every part is in the store, and the upload may be completed.
-    Uploaded(UploadedArchive),
+    Uploaded(Box<UploadedArchive>),
     /// Terminal: nothing of it is left in the container. The upload is to be aborted.
     Failed(SandboxError),
+}
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateProgress {
+    /// Entries found so far.
+    pub entries_scanned: u64,
+    /// Bytes of the files found so far.
+    pub bytes_scanned: u64,
+    /// Files whose content is in the archive.
+    pub files_read: u64,
+    /// Bytes of file content that were read.
+    pub bytes_read: u64,
+    /// Bytes of archive that were made of them.
+    pub bytes_compressed: u64,
+    /// Bytes of archive that the store has taken.
+    pub bytes_uploaded: u64,
 }
 
 /// An archive whose parts the store has.
@@ -133,10 +149,43 @@ pub struct UploadedArchive {
     /// Of the whole archive.
     #[serde(flatten)]
     pub checksum: ArchiveChecksum,
+    /// What the store's ETag for it must be, if it is of the usual form: the
+    /// MD5 of the MD5s of the parts, `-`, the number of parts (R2, "Multipart
+    /// upload ETags").
+    pub etag: String,
     /// In order of their numbers, without a gap. All but the last have the same size.
     pub parts: Vec<Part>,
     /// What the archive holds.
     pub counts: EntryCounts,
+    /// What was met.
+    #[serde(default)]
+    pub report: BackupReport,
+}
+
+/// Asks what a backup would hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewBackup {
+    /// Already checked, and checked again.
+    pub dir: String,
+    /// What of it is wanted.
+    pub selection: Selection,
+}
+
+/// What the agent says while it looks at a directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum PreviewEvent {
+    /// How far it is. Sent when something changed, a few times a second at most.
+    #[serde(rename_all = "camelCase")]
+    Progress {
+        /// Entries found so far.
+        entries_scanned: u64,
+    },
+    /// Terminal.
+    Previewed(Box<BackupPreview>),
+    /// Terminal.
+    Failed(SandboxError),
 }
 
 /// A part that the store has taken.

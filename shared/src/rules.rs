@@ -4,6 +4,8 @@
 //! symbolic link out of the allowed roots is a question to the file system,
 //! and the agent asks it.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     backup::Compression,
     error::{ErrorCode, Result, SandboxError},
@@ -19,6 +21,8 @@ pub const MAX_SANDBOX_NAME_BYTES: usize = 256;
 pub const MAX_EXCLUDES: usize = 10_000;
 /// Most compressing threads one may ask for.
 pub const MAX_THREADS: u32 = 256;
+/// Bytes of a data block that Linux's squashfs driver accepts.
+pub const BLOCK_SIZES: RangeInclusive<u32> = 4096..=1 << 20;
 
 /// The directories below which backups may be taken and restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +205,16 @@ pub fn check_compression(compression: &Compression) -> Result<()> {
             "compression.threads must be 1 to {MAX_THREADS}"
         )));
     }
+    if compression
+        .block_size
+        .is_some_and(|size| !size.is_power_of_two() || !BLOCK_SIZES.contains(&size))
+    {
+        return Err(SandboxError::invalid_config(format!(
+            "compression.blockSize must be a power of two from {} to {}",
+            BLOCK_SIZES.start(),
+            BLOCK_SIZES.end()
+        )));
+    }
     Ok(())
 }
 
@@ -279,13 +293,28 @@ mod tests {
         let with = |format, level| Compression {
             format,
             level,
-            threads: None,
+            ..Compression::default()
         };
         assert!(check_compression(&with(CompressionFormat::Zstd, Some(22))).is_ok());
         assert!(check_compression(&with(CompressionFormat::Zstd, Some(23))).is_err());
         assert!(check_compression(&with(CompressionFormat::Gzip, Some(0))).is_err());
         assert!(check_compression(&with(CompressionFormat::Lz4, Some(1))).is_err());
         assert!(check_compression(&with(CompressionFormat::Lz4, None)).is_ok());
+    }
+
+    #[test]
+    fn block_sizes_are_powers_of_two() {
+        let with = |size| Compression {
+            block_size: Some(size),
+            ..Compression::default()
+        };
+        for good in [4096, 131_072, 1 << 20] {
+            assert!(check_compression(&with(good)).is_ok(), "{good}");
+        }
+        for bad in [0, 2048, 5000, 1 << 21] {
+            let error = check_compression(&with(bad)).unwrap_err();
+            assert!(error.message.contains("compression.blockSize"), "{error}");
+        }
     }
 
     proptest! {

@@ -19,7 +19,10 @@ use std::{
 };
 
 use rustix::io::Errno;
-pub use sandbox_shared::backup::EntryCounts;
+pub use sandbox_shared::{
+    EntryCounts, OnUnreadable, Selection,
+    report::{ChangeKind, Exclusion},
+};
 
 mod rules;
 mod source;
@@ -38,58 +41,6 @@ pub(crate) use tally::describe_unreadable;
 pub(crate) use tree::{DirectoryId, EntryId, Kind, Metadata, NodeId, Stamp};
 pub(crate) use walk::to_path;
 pub(crate) use xattrs::{XattrSet, read_from_file};
-
-/// What of a directory is wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// Patterns in `.gitignore` syntax, relative to the directory. A later
-    /// pattern overrides an earlier one, and all of them override `.gitignore`
-    /// files, as patterns on git's command line do.
-    pub excludes: Vec<String>,
-    /// Leave out what git would: `.gitignore` files in and below the directory
-    /// and, when it is part of a repository, those of its parents up to the
-    /// repository's root, and `.git/info/exclude`. A repository inside the tree
-    /// follows its own rules only, as with git.
-    pub gitignore: bool,
-    /// Of a directory that has a valid `CACHEDIR.TAG`, keep only the directory
-    /// and the tag (<https://bford.info/cachedir/>).
-    pub exclude_caches: bool,
-    /// Leave out regular files of more bytes than this.
-    pub exclude_larger_than: Option<u64>,
-    /// Enter directories that are other file systems. Otherwise such a
-    /// directory is kept, but empty.
-    pub cross_file_systems: bool,
-    /// Directories, relative to the one scanned, that are entered even though
-    /// they are other file systems: our own restored mounts.
-    pub read_through: Vec<PathBuf>,
-    /// What to do about entries that cannot be read, now or when the tree is
-    /// archived.
-    pub on_unreadable: OnUnreadable,
-}
-
-/// What to do about entries that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnreadable {
-    /// Fail, and say which.
-    #[default]
-    Fail,
-    /// Leave them out, and say which.
-    Skip,
-}
-
-/// Why an entry was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Exclusion {
-    /// [`Selection::excludes`].
-    Excludes,
-    /// A `.gitignore` file or `.git/info/exclude`.
-    Gitignore,
-    /// [`Selection::exclude_caches`].
-    Cache,
-    /// [`Selection::exclude_larger_than`].
-    Size,
-}
 
 /// Is told of every decision: a dry run prints them.
 pub trait Observer {
@@ -130,25 +81,6 @@ pub struct Change {
     pub path: PathBuf,
     /// In what way.
     pub kind: ChangeKind,
-}
-
-/// In what way an entry changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChangeKind {
-    /// It went away, and is not in the archive.
-    Vanished,
-    /// It became another kind of entry, and is not in the archive.
-    Retyped,
-    /// It became another file, whose content and metadata are in the archive.
-    Replaced,
-    /// It became shorter; the archive has what was left.
-    Shrunk,
-    /// It became longer; the archive has at least what was there at first.
-    Grown,
-    /// It was written to, or its metadata changed. The archive may have some
-    /// bytes from before and some from after.
-    Modified,
 }
 
 /// What a scan or a writer met that the user should know of.

@@ -3,16 +3,12 @@
 use std::{io, num::NonZeroU64};
 
 use bytes::Bytes;
-use sandbox_shared::ArchiveChecksum;
+use sandbox_shared::{ArchiveChecksum, protocol::MAX_PARTS};
 use tokio::sync::mpsc;
 
 use crate::{
     archive::squashfs::{superblock::Superblock, writer::Sink},
-    transfer::{
-        TransferError,
-        checksum::PartDigests,
-        upload::{MAX_PARTS, PartBody},
-    },
+    transfer::{TransferError, checksum::PartDigests, upload::PartBody},
 };
 
 type Parts = mpsc::Sender<Result<PartBody, TransferError>>;

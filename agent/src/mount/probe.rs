@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
-use sandbox_shared::{BackupId, Compression, SandboxError, Strategy};
+use sandbox_shared::{BackupId, Compression, SandboxError, Selection, Strategy};
 
 use super::{
     MountError,
     record::{Copy, Record, Slot},
 };
 use crate::{
-    archive::scan::{Control, Selection},
-    archive::squashfs::writer::FileSink,
-    backup::Plan,
+    archive::{scan::Control, squashfs::writer::FileSink},
+    backup::{Plan, Wanted},
     state::StateDir,
 };
 
@@ -74,13 +73,17 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
     std::fs::write(tree.path().join("directory/file"), "content")?;
     let image = state.temporary_file()?;
     let plan = Plan {
-        dir: tree.path().to_owned(),
-        selection: Selection::default(),
+        wanted: Wanted {
+            dir: tree.path().to_owned(),
+            selection: Selection::default(),
+            read_through: Vec::new(),
+        },
         compression: Compression::default(),
     };
     let control = Control::default();
+    let tree = plan.wanted.scan(&mut (), &control)?;
     let mut sink = FileSink::new(image.reopen()?);
-    plan.write(&plan.scan(&control)?, &control, &mut sink)
+    plan.write(&tree, &control, &mut sink)
         .map_err(SandboxError::from)?;
     Ok(image)
 }

@@ -1,8 +1,9 @@
-//! The checksum of an archive that is made and read in parts.
+//! The checksums of an archive that is made and read in parts.
 
 use std::{fs::File, io, num::NonZeroU64, os::unix::fs::FileExt};
 
-use sandbox_shared::ArchiveChecksum;
+use md5::Md5;
+use sandbox_shared::{ArchiveChecksum, hex};
 use sha2::{Digest, Sha256};
 
 /// Bytes read at a time.
@@ -70,9 +71,18 @@ pub fn of_file(file: &File, part_size_bytes: NonZeroU64) -> io::Result<ArchiveCh
     }
 }
 
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What a store checks a part by (RFC 1864).
+pub type ContentMd5 = [u8; 16];
+
+/// The MD5 of a part.
+pub fn content_md5(part: &[u8]) -> ContentMd5 {
+    Md5::digest(part).into()
+}
+
+/// The ETag that a store gives to an object made of parts with these MD5s.
+pub fn multipart_etag(parts: &[ContentMd5]) -> String {
+    let digest = Md5::digest(parts.as_flattened());
+    format!("{}-{}", hex(&digest), parts.len())
 }
 
 #[cfg(test)]
@@ -95,6 +105,13 @@ mod tests {
         assert_eq!(of_file(&file, size).unwrap(), parts.finish());
         file.write_all(b"more").unwrap();
         assert_ne!(of_file(&file, size).unwrap(), parts.finish());
+    }
+
+    #[test]
+    fn the_etag_of_parts_is_what_md5sum_computes() {
+        // for part in abc def; do printf $part | md5sum | xxd -r -p; done | md5sum
+        let parts = [content_md5(b"abc"), content_md5(b"def")];
+        assert_eq!(multipart_etag(&parts), "4c8e93283780e078db9e0c6b9b3f8043-2");
     }
 
     #[test]

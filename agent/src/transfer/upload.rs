@@ -6,16 +6,20 @@ use std::{
     sync::Mutex,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::{StatusCode, header::ETAG};
-use sandbox_shared::protocol::{CreateEvent, Part, PartUrls};
+use sandbox_shared::protocol::{CreateEvent, MAX_PARTS, Part, PartUrls};
 use tokio::sync::{Notify, mpsc};
 
-use super::{CONCURRENCY, Store, TransferError, UNIT, parse_url, refusal, retry::with_retries};
+use super::{
+    CONCURRENCY, Store, TransferError, UNIT,
+    checksum::{ContentMd5, content_md5, multipart_etag},
+    parse_url, refusal,
+    retry::with_retries,
+};
 
-/// Most parts of a multipart upload.
-pub const MAX_PARTS: u32 = 10_000;
 /// Most URLs asked for at once.
 const BATCH: u32 = 64;
 /// What a larger part size is a multiple of.
@@ -125,17 +129,35 @@ impl PartAddresses {
     }
 }
 
+/// Parts that the store has taken.
+#[derive(Debug)]
+pub struct Uploaded {
+    /// In order of their numbers.
+    pub parts: Vec<Part>,
+    /// Of the object that is made of them.
+    pub etag: String,
+}
+
+/// Requests in flight at a time: fewer when parts are large, so that they take
+/// no more memory.
+fn concurrency(part_size: NonZeroU64) -> usize {
+    const MOST_BYTES: u64 = 64 << 20;
+    let fit = usize::try_from(MOST_BYTES / part_size).unwrap_or(CONCURRENCY);
+    fit.clamp(1, CONCURRENCY)
+}
+
 impl Store {
-    /// Uploads the parts that come out of `parts`, and calls `uploaded` with
-    /// the bytes of each that the store has taken.
+    /// Uploads the parts that come out of `parts`, of `part_size` or, the last,
+    /// less, and calls `uploaded` with the bytes of each that the store has taken.
     pub async fn upload(
         &self,
         parts: mpsc::Receiver<Result<PartBody, TransferError>>,
+        part_size: NonZeroU64,
         addresses: &PartAddresses,
         uploaded: impl Fn(u64),
-    ) -> Result<Vec<Part>, TransferError> {
+    ) -> Result<Uploaded, TransferError> {
         let uploaded = &uploaded;
-        let mut done: Vec<Part> = stream::unfold(parts, |mut parts| async {
+        let mut done: Vec<(Part, ContentMd5)> = stream::unfold(parts, |mut parts| async {
             parts.recv().await.map(|part| (part, parts))
         })
         .map(|part| async move {
@@ -145,40 +167,61 @@ impl Store {
             uploaded(size);
             Ok::<_, TransferError>(done)
         })
-        .buffer_unordered(CONCURRENCY)
+        .buffer_unordered(concurrency(part_size))
         .try_collect()
         .await?;
-        done.sort_by_key(|part| part.number);
-        Ok(done)
+        done.sort_by_key(|(part, _)| part.number);
+        let (parts, digests): (_, Vec<_>) = done.into_iter().unzip();
+        Ok(Uploaded {
+            parts,
+            etag: multipart_etag(&digests),
+        })
     }
 
     async fn upload_part(
         &self,
         part: PartBody,
         addresses: &PartAddresses,
-    ) -> Result<Part, TransferError> {
+    ) -> Result<(Part, ContentMd5), TransferError> {
         let PartBody { number, bytes } = part;
+        let digest = tokio::task::spawn_blocking({
+            let bytes = bytes.clone();
+            move || content_md5(&bytes)
+        });
         let url = addresses.take(number).await?;
-        let etag = match self.put_with_retries(&url, &bytes).await {
+        let digest = digest.await.map_err(std::io::Error::other)?;
+        let etag = match self.put_with_retries(&url, &bytes, &digest).await {
             Err(TransferError::Refused(StatusCode::FORBIDDEN)) => {
                 let url = addresses.take_fresh(number).await?;
-                self.put_with_retries(&url, &bytes).await?
+                self.put_with_retries(&url, &bytes, &digest).await?
             }
             done => done?,
         };
-        Ok(Part { number, etag })
+        Ok((Part { number, etag }, digest))
     }
 
-    async fn put_with_retries(&self, url: &str, bytes: &Bytes) -> Result<String, TransferError> {
-        with_retries(|| self.put(url, bytes.clone())).await
+    async fn put_with_retries(
+        &self,
+        url: &str,
+        bytes: &Bytes,
+        digest: &ContentMd5,
+    ) -> Result<String, TransferError> {
+        with_retries(|| self.put(url, bytes.clone(), digest)).await
     }
 
-    /// `PUT`s one part; the length of the body is known, and so is sent.
-    async fn put(&self, url: &str, bytes: Bytes) -> Result<String, TransferError> {
+    /// `PUT`s one part; the length of the body is known, and so is sent. The
+    /// store refuses a part whose MD5 is another.
+    async fn put(
+        &self,
+        url: &str,
+        bytes: Bytes,
+        digest: &ContentMd5,
+    ) -> Result<String, TransferError> {
         let url = parse_url(url)?;
         let response = self
             .for_url(&url)
             .put(url)
+            .header("content-md5", BASE64_STANDARD.encode(digest))
             .body(bytes)
             .send()
             .await
@@ -209,6 +252,14 @@ mod tests {
         assert_eq!(part_size(80_000 * MIB + 1).get(), 9 * MIB);
         let huge = 500 * 1024 * MIB;
         assert!(huge.div_ceil(part_size(huge).get()) <= u64::from(MAX_PARTS));
+    }
+
+    #[test]
+    fn large_parts_go_one_at_a_time() {
+        let mib = |mib: u64| NonZeroU64::new(mib << 20).unwrap();
+        assert_eq!(concurrency(mib(8)), CONCURRENCY);
+        assert_eq!(concurrency(mib(25)), 2);
+        assert_eq!(concurrency(mib(500)), 1);
     }
 
     #[tokio::test]

@@ -1,12 +1,18 @@
-use std::{os::unix::fs::symlink, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::{FileExt, symlink},
+    time::Duration,
+};
 
+use sandbox_agent::transfer::checksum::{content_md5, multipart_etag};
 use sandbox_shared::{
-    EntryCounts, ErrorCode,
-    protocol::{CreateEvent, paths},
+    EntryCounts, ErrorCode, Selection,
+    protocol::{CreateEvent, CreateProgress, PreviewBackup, PreviewEvent, paths},
+    report::{BackupReport, Exclusion},
 };
 
 use crate::{
-    harness::{Agent, Playground, create_request, error},
+    harness::{Agent, Events, Playground, create_request, error},
     store::{Fault, Store},
 };
 
@@ -35,7 +41,7 @@ async fn parts_are_equal_numbered_and_complete() {
     let numbers: Vec<_> = archive.parts.iter().map(|part| part.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert_eq!(archive.parts[2].etag, "etag-3");
-    let sizes = store.part_sizes();
+    let sizes: Vec<_> = store.parts().iter().map(|part| part.len()).collect();
     assert_eq!(&sizes[..2], [8 << 20, 8 << 20]);
     assert_eq!(sizes.iter().sum::<usize>() as u64, archive.size_bytes);
     let mut lengths: Vec<_> = store.content_lengths().into_iter().flatten().collect();
@@ -50,7 +56,130 @@ async fn parts_are_equal_numbered_and_complete() {
         ..EntryCounts::default()
     };
     assert_eq!(archive.counts, counts);
+    assert_eq!(archive.report, BackupReport::default());
+    let md5s: Vec<_> = store.parts().iter().map(|part| content_md5(part)).collect();
+    assert_eq!(archive.etag, multipart_etag(&md5s));
     playground.leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn progress_tells_how_much_was_scanned_read_compressed_and_uploaded() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    std::fs::write(playground.path("tree/big"), vec![7; 9 << 20]).unwrap();
+    let mut events = agent.start_backup(&create_request(&dir)).await;
+    let mut last = CreateProgress::default();
+    let archive = loop {
+        match events.next().await.unwrap() {
+            CreateEvent::PartsNeeded { first, count } => {
+                agent.give_parts(&store, first, count).await;
+            }
+            CreateEvent::Progress(progress) => {
+                assert!(progress.bytes_read >= last.bytes_read);
+                assert!(progress.bytes_uploaded <= progress.bytes_compressed);
+                last = progress;
+            }
+            CreateEvent::Uploaded(archive) => break archive,
+            CreateEvent::Scanned { counts } => assert_eq!(counts.files, 3),
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole = CreateProgress {
+        // The top directory is not an entry of anything.
+        entries_scanned: 4,
+        bytes_scanned: archive.counts.bytes,
+        files_read: 3,
+        bytes_read: archive.counts.bytes,
+        bytes_compressed: archive.size_bytes,
+        bytes_uploaded: archive.size_bytes,
+    };
+    assert_eq!(last, whole);
+}
+
+#[tokio::test]
+async fn a_preview_lists_what_a_backup_would_hold() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    for (file, content) in [
+        (
+            "cache/CACHEDIR.TAG",
+            "Signature: 8a477f597d28d172789f06886806bc55\n",
+        ),
+        ("cache/entry", ""),
+        ("large", &"x".repeat(101)),
+        ("note.log", ""),
+        ("made.o", ""),
+        (".gitignore", "*.o\n"),
+    ] {
+        let path = playground.path("tree").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let selection = Selection {
+        excludes: vec!["*.log".into()],
+        gitignore: true,
+        exclude_caches: true,
+        exclude_larger_than: Some(100),
+        ..Selection::default()
+    };
+    let request = PreviewBackup {
+        dir: dir.clone(),
+        selection: selection.clone(),
+    };
+    let mut events = Events::of(agent.post(paths::PREVIEW, &request).await);
+    let preview = loop {
+        match events.next().await.unwrap() {
+            PreviewEvent::Progress { .. } => {}
+            PreviewEvent::Previewed(preview) => break preview,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(preview.dir, dir);
+    let rules: BTreeMap<_, _> = preview
+        .excluded
+        .first
+        .iter()
+        .map(|entry| (entry.path.as_str(), entry.rule))
+        .collect();
+    let expected = [
+        ("cache/entry", Exclusion::ExcludeCaches),
+        ("large", Exclusion::ExcludeLargerThan),
+        ("made.o", Exclusion::Gitignore),
+        ("note.log", Exclusion::Excludes),
+    ];
+    assert_eq!(rules, expected.into());
+    assert!(
+        preview
+            .included
+            .first
+            .contains(&"cache/CACHEDIR.TAG".to_owned())
+    );
+    assert_eq!(preview.included.count, preview.included.first.len() as u64);
+
+    // The backup is what was foretold, and nothing was left by either.
+    let mut request = create_request(&dir);
+    request.selection = selection;
+    let events = agent.start_backup(&request).await;
+    match agent.finish_backup(events, &store).await {
+        CreateEvent::Uploaded(archive) => assert_eq!(archive.counts, preview.counts),
+        other => panic!("{other:?}"),
+    }
+    playground.leaves_nothing().await;
+}
+
+#[tokio::test]
+async fn a_huge_sparse_file_takes_small_parts() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let dir = playground.small_tree("tree");
+    let file = std::fs::File::create(playground.path("tree/sparse")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    file.write_all_at(b"end", (1 << 40) - 3).unwrap();
+    let archive = agent.backup(&dir, &store).await;
+    assert_eq!(archive.counts.bytes, 11 + (1 << 40));
+    assert_eq!(archive.checksum.part_size_bytes.get(), 8 << 20);
 }
 
 #[tokio::test]
@@ -62,10 +191,11 @@ async fn a_store_that_fails_for_a_while_is_asked_again() {
         Fault::Status(503),
         Fault::Status(500),
         Fault::CutOff,
+        Fault::Corrupt,
         Fault::Status(429),
     ]);
     agent.backup(&dir, &store).await;
-    assert_eq!(store.requests(), 5);
+    assert_eq!(store.requests(), 6);
 }
 
 #[tokio::test]
@@ -155,8 +285,8 @@ async fn what_patterns_name_is_left_out_and_counted() {
         std::fs::write(path, content).unwrap();
     }
     let mut request = create_request(&dir);
-    request.excludes = vec!["node_modules/".into(), "*.log".into(), "!keep.log".into()];
-    request.gitignore = true;
+    request.selection.excludes = vec!["node_modules/".into(), "*.log".into(), "!keep.log".into()];
+    request.selection.gitignore = true;
     let events = agent.start_backup(&request).await;
     let CreateEvent::Uploaded(archive) = agent.finish_backup(events, &store).await else {
         panic!("not uploaded");
@@ -179,7 +309,7 @@ async fn an_empty_directory_and_one_with_everything_left_out() {
     assert_eq!(archive.counts, counts);
 
     let mut request = create_request(&playground.small_tree("tree"));
-    request.excludes = vec!["*".into()];
+    request.selection.excludes = vec!["*".into()];
     let events = agent.start_backup(&request).await;
     counts.excluded = 2;
     match agent.finish_backup(events, &store).await {
@@ -206,7 +336,7 @@ async fn directories_that_must_not_be_backed_up_are_refused() {
         assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{dir}");
     }
     let mut request = create_request(&playground.small_tree("tree"));
-    request.excludes = vec!["fine".into(), "a\nb".into()];
+    request.selection.excludes = vec!["fine".into(), "a\nb".into()];
     let refused = error(agent.post(paths::BACKUPS, &request).await).await;
     assert!(refused.message.contains("excludes[1]"), "{refused}");
 }

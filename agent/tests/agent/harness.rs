@@ -10,7 +10,7 @@ use std::{
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use sandbox_shared::{
-    BackupId, Compression, ErrorCode, SandboxError, Strategy,
+    BackupId, Compression, ErrorCode, SandboxError, Selection, Strategy,
     error::from_json,
     files::ExecEvent,
     protocol::{
@@ -272,7 +272,7 @@ impl Agent {
     }
 
     /// Backs a directory up, and completes the upload as the store does.
-    pub(crate) async fn backup(&self, dir: &str, store: &Store) -> UploadedArchive {
+    pub(crate) async fn backup(&self, dir: &str, store: &Store) -> Box<UploadedArchive> {
         let events = self.start_backup(&create_request(dir)).await;
         match self.finish_backup(events, store).await {
             CreateEvent::Uploaded(archive) => {
@@ -328,8 +328,7 @@ pub(crate) fn create_request(dir: &str) -> CreateBackup {
     CreateBackup {
         id: id(),
         dir: dir.to_owned(),
-        gitignore: false,
-        excludes: Vec::new(),
+        selection: Selection::default(),
         compression: Compression::default(),
     }
 }

@@ -12,6 +12,8 @@ use axum::{
     http::{Response, StatusCode, header},
     routing::{get, put},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sandbox_agent::transfer::checksum::content_md5;
 use sandbox_shared::protocol::Part;
 use tokio::sync::watch;
 
@@ -21,7 +23,7 @@ pub(crate) enum Fault {
     Status(u16),
     /// The answer begins, and then the connection goes away.
     CutOff,
-    /// Bytes of the archive that are not those stored.
+    /// Bytes that are not those that were sent or stored.
     Corrupt,
     /// Never answered.
     Hang,
@@ -89,12 +91,13 @@ impl Store {
         self.contents.lock().unwrap().archive.clone()
     }
 
-    /// Sizes of the parts that have come, and what `Content-Length` said.
-    pub(crate) fn part_sizes(&self) -> Vec<usize> {
+    /// The parts that have come, in order.
+    pub(crate) fn parts(&self) -> Vec<Bytes> {
         let contents = self.contents.lock().unwrap();
-        contents.parts.values().map(Bytes::len).collect()
+        contents.parts.values().cloned().collect()
     }
 
+    /// What `Content-Length` said of each part.
     pub(crate) fn content_lengths(&self) -> Vec<Option<String>> {
         self.contents.lock().unwrap().lengths.clone()
     }
@@ -152,15 +155,21 @@ async fn put_part(
     request: Request,
 ) -> Response<Body> {
     let length = request.headers().get(header::CONTENT_LENGTH).cloned();
-    match store.next_fault() {
+    let fault = store.next_fault();
+    match fault {
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
-        Some(_) => return cut_off(100),
-        None => {}
+        Some(Fault::CutOff) => return cut_off(100),
+        Some(Fault::Corrupt) | None => {}
     }
+    let digest = request.headers()["content-md5"].to_str().unwrap();
+    let digest = BASE64_STANDARD.decode(digest).unwrap();
     let Ok(bytes) = axum::body::to_bytes(request.into_body(), usize::MAX).await else {
         return plain(400, "");
     };
+    if fault == Some(Fault::Corrupt) || content_md5(&bytes)[..] != digest {
+        return plain(400, "<Error><Code>BadDigest</Code></Error>");
+    }
     let mut contents = store.contents.lock().unwrap();
     let length = length.map(|length| length.to_str().unwrap().to_owned());
     contents.lengths.push(length);

@@ -39,10 +39,10 @@ pub(crate) fn options(format: CompressionFormat, block_size: u32) -> Options {
         format,
         level: None,
         threads: Some(2),
+        block_size: Some(block_size),
     };
     Options {
         compression,
-        block_size,
         ..Options::default()
     }
 }

@@ -294,8 +294,8 @@ fn of_caches_the_tag_is_kept() {
     assert_eq!(
         decisions.excluded,
         [
-            ("cache/data".to_owned(), Exclusion::Cache),
-            ("cache/sub".to_owned(), Exclusion::Cache)
+            ("cache/data".to_owned(), Exclusion::ExcludeCaches),
+            ("cache/sub".to_owned(), Exclusion::ExcludeCaches)
         ]
     );
 }
@@ -311,7 +311,10 @@ fn large_files_may_be_left_out() {
     };
     let (decisions, counts) = decide(source.path(), &selection);
     assert_eq!(decisions.included, ["just"]);
-    assert_eq!(decisions.excluded, [("over".to_owned(), Exclusion::Size)]);
+    assert_eq!(
+        decisions.excluded,
+        [("over".to_owned(), Exclusion::ExcludeLargerThan)]
+    );
     assert_eq!((counts.files, counts.bytes, counts.excluded), (1, 1000, 1));
 }
 
@@ -334,8 +337,10 @@ fn other_file_systems_are_entered_only_if_asked() {
         fs::write(path.join("inside"), name).unwrap();
         mounted.push(Tmpfs(path));
     }
-    let listed = |selection: &Selection| {
-        let tree = scan_selected(source.path(), selection);
+    let listed = |selection: &Selection, read_through: &[&str]| {
+        let mounts = read_through.iter().map(PathBuf::from).collect();
+        let source = Source::open(source.path()).unwrap().reading_through(mounts);
+        let tree = scan::scan(source, selection, &mut (), &Control::default()).unwrap();
         let others: Vec<_> = tree.report().other_file_systems.first().to_vec();
         let archive = Archive::of_tree(&tree, &Options::default());
         let shown = snapshot(archive.mount().path()).into_keys();
@@ -344,21 +349,19 @@ fn other_file_systems_are_entered_only_if_asked() {
             .collect();
         (shown.join(" "), others)
     };
-    let (shown, others) = listed(&Selection::default());
+    let (shown, others) = listed(&Selection::default(), &[]);
     assert_eq!(shown, " file first second");
     assert_eq!(others, ["first", "second"].map(PathBuf::from));
 
-    let (shown, others) = listed(&Selection {
-        read_through: vec!["second".into()],
-        ..Selection::default()
-    });
+    let (shown, others) = listed(&Selection::default(), &["second"]);
     assert_eq!(shown, " file first second second/inside");
     assert_eq!(others, [PathBuf::from("first")]);
 
-    let (shown, others) = listed(&Selection {
+    let everything = Selection {
         cross_file_systems: true,
         ..Selection::default()
-    });
+    };
+    let (shown, others) = listed(&everything, &[]);
     assert_eq!(shown, " file first first/inside second second/inside");
     assert!(others.is_empty());
 }

@@ -44,6 +44,7 @@ pub struct Source {
     root: OwnedFd,
     path: PathBuf,
     has_openat2: bool,
+    read_through: Vec<PathBuf>,
 }
 
 impl Source {
@@ -63,7 +64,21 @@ impl Source {
             root,
             path,
             has_openat2,
+            read_through: Vec::new(),
         })
+    }
+
+    /// Directories, relative to this one, that are entered even though they
+    /// are other file systems: our own restored mounts.
+    pub fn reading_through(self, directories: Vec<PathBuf>) -> Self {
+        Self {
+            read_through: directories,
+            ..self
+        }
+    }
+
+    pub(crate) fn reads_through(&self, directory: &Path) -> bool {
+        self.read_through.iter().any(|mount| mount == directory)
     }
 
     /// Where the directory was when it was opened.

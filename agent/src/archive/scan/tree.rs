@@ -152,6 +152,8 @@ pub(crate) struct TextId(u32);
 pub struct Tree {
     pub(super) source: Source,
     pub(super) counts: EntryCounts,
+    /// Bytes of files, as far as they are not holes.
+    pub(super) content: u64,
     pub(super) report: Report,
     on_unreadable: OnUnreadable,
     /// Of directories, links and special files; regular files' are read with
@@ -171,6 +173,7 @@ impl Tree {
         Self {
             source,
             counts: EntryCounts::default(),
+            content: 0,
             report: Report::default(),
             on_unreadable,
             xattrs: BTreeMap::new(),
@@ -185,6 +188,18 @@ impl Tree {
     /// What was found and left out, as far as the scan can tell.
     pub fn counts(&self) -> EntryCounts {
         self.counts
+    }
+
+    /// Bytes that an archive of the tree takes at most, unless files grow
+    /// meanwhile or have very large extended attributes. Content that
+    /// compression would make longer is stored as it is; an entry's inode, its
+    /// name and its share of the tables take less than a kibibyte, and so does
+    /// the list of a mebibyte's blocks.
+    pub fn largest_archive(&self) -> u64 {
+        const HEADERS: u64 = 1 << 20;
+        const PER_ENTRY: u64 = 1024;
+        let entries = self.nodes.len() + self.entries.len();
+        self.content + self.counts.bytes / 1024 + entries as u64 * PER_ENTRY + HEADERS
     }
 
     /// What the scan met that the user should know of.

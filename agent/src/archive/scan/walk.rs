@@ -62,6 +62,8 @@ pub fn scan(
     }
     let mut tree = walker.tree;
     tree.shrink();
+    tree.counts.unreadable = tree.report.unreadable.count();
+    tree.counts.changed = tree.report.changes.count();
     if tree.on_unreadable() == OnUnreadable::Fail && !tree.report.unreadable.is_empty() {
         return Err(ScanError::Unreadable(tree.report.unreadable));
     }
@@ -192,7 +194,7 @@ impl Walker<'_> {
             path.truncate(prefix);
             path.extend_from_slice(name);
             if only_tag && name != b"CACHEDIR.TAG" {
-                self.excluded(&path, Exclusion::Cache);
+                self.excluded(&path, Exclusion::ExcludeCaches);
                 continue;
             }
             let found = Found {
@@ -340,7 +342,7 @@ impl Walker<'_> {
             .exclude_larger_than
             .is_some_and(|most| size > most)
         {
-            self.excluded(found.path, Exclusion::Size);
+            self.excluded(found.path, Exclusion::ExcludeLargerThan);
             return Ok(());
         }
         let inode = (stat.st_dev, stat.st_ino);
@@ -370,6 +372,7 @@ impl Walker<'_> {
         }
         let size = if first.is_none() { size } else { 0 };
         counts.bytes += size;
+        self.tree.content += size.min(most_content(stat));
         self.included(found.path, size);
         Ok(())
     }
@@ -440,12 +443,8 @@ impl Walker<'_> {
     }
 
     fn may_cross(&self, path: &[u8]) -> bool {
-        self.selection.cross_file_systems
-            || self
-                .selection
-                .read_through
-                .iter()
-                .any(|through| through == Path::new(OsStr::from_bytes(path)))
+        let path = Path::new(OsStr::from_bytes(path));
+        self.selection.cross_file_systems || self.tree.source.reads_through(path)
     }
 
     fn included(&mut self, path: &[u8], size: u64) {
@@ -478,6 +477,16 @@ impl Walker<'_> {
         let path = to_path(path);
         self.tree.report.unreadable.add(Unreadable { path, errno });
     }
+}
+
+/// More bytes than a file has outside holes, most likely. Its blocks may hold
+/// more than their size, as some file systems compress.
+fn most_content(stat: &Stat) -> u64 {
+    const BLOCK: u64 = 512;
+    const BEST_COMPRESSION: u64 = 16;
+    // Small files may have no blocks at all, their content being in the inode.
+    const IN_INODE: u64 = 64 << 10;
+    (stat.st_blocks as u64).saturating_mul(BLOCK * BEST_COMPRESSION) + IN_INODE
 }
 
 /// An entry of the directory that is being read.

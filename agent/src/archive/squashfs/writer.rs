@@ -23,14 +23,14 @@
 
 use std::{io, num::NonZeroUsize};
 
-use sandbox_shared::backup::Compression;
+use sandbox_shared::{Compression, rules::BLOCK_SIZES};
 use zerocopy::{
     IntoBytes,
     little_endian::{U16, U32, U64},
 };
 
 use super::{
-    DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, NO_TABLE,
+    DEFAULT_BLOCK_SIZE, NO_TABLE,
     compressor::{compressor_id, options_to_disk},
     metadata,
     superblock::{Superblock, flags},
@@ -54,12 +54,11 @@ pub use sink::{FileSink, Sink};
 use output::Output;
 
 /// How to write an archive.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The compressor, its level, and how many threads read and compress.
+    /// The compressor, its level, the block size, and how many threads read and
+    /// compress.
     pub compression: Compression,
-    /// Bytes of a data block: a power of two from 4 KiB to 1 MiB.
-    pub block_size: u32,
     /// Put the ends of files longer than a block into fragments with others,
     /// which takes less room and costs readers a second block. Files shorter
     /// than a block always are in fragments.
@@ -73,18 +72,6 @@ pub struct Options {
     pub in_flight: Option<usize>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            compression: Compression::default(),
-            block_size: DEFAULT_BLOCK_SIZE,
-            pack_tails: false,
-            data_start: None,
-            in_flight: None,
-        }
-    }
-}
-
 impl Options {
     fn in_flight(&self) -> usize {
         const BASE: usize = 8 << 20;
@@ -92,6 +79,10 @@ impl Options {
         const MOST: usize = 96 << 20;
         let usual = BASE + self.threads() * PER_THREAD;
         self.in_flight.unwrap_or(usual.min(MOST)).max(1)
+    }
+
+    pub(crate) fn block_size(&self) -> u32 {
+        self.compression.block_size.unwrap_or(DEFAULT_BLOCK_SIZE)
     }
 
     fn threads(&self) -> usize {
@@ -123,7 +114,7 @@ pub enum WriteError {
     /// [`Control::cancel`] was called.
     #[error("cancelled")]
     Cancelled,
-    /// [`Options::block_size`] or [`Options::data_start`] is out of range.
+    /// [`Compression::block_size`] or [`Options::data_start`] is out of range.
     #[error("{0}")]
     Options(&'static str),
     /// The compressor could not be set up.
@@ -158,8 +149,8 @@ pub fn write(
     control: &Control,
     sink: &mut dyn Sink,
 ) -> Result<Summary, WriteError> {
-    let block_size = options.block_size;
-    if !block_size.is_power_of_two() || !(MIN_BLOCK_SIZE..=MAX_BLOCK_SIZE).contains(&block_size) {
+    let block_size = options.block_size();
+    if !block_size.is_power_of_two() || !BLOCK_SIZES.contains(&block_size) {
         return Err(WriteError::Options(
             "the block size must be a power of two from 4 KiB to 1 MiB",
         ));
@@ -212,7 +203,11 @@ pub fn write(
     output.finish(&on_disk)?;
     Ok(Summary {
         size,
-        counts: placed.counts,
+        counts: EntryCounts {
+            unreadable: placed.report.unreadable.count(),
+            changed: placed.report.changes.count(),
+            ..placed.counts
+        },
         duplicates: placed.duplicates,
         report: placed.report,
     })

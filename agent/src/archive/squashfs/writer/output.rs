@@ -29,9 +29,9 @@ impl<'a> Output<'a> {
         if bytes.is_empty() {
             return Ok(());
         }
+        Control::add(&self.control.written_bytes, bytes.len() as u64);
         self.sink.write(bytes)?;
         self.position += bytes.len() as u64;
-        Control::add(&self.control.written_bytes, bytes.len() as u64);
         Ok(())
     }
 
@@ -47,6 +47,7 @@ impl<'a> Output<'a> {
     }
 
     pub(super) fn finish(self, superblock: &[u8; Superblock::SIZE]) -> io::Result<()> {
+        Control::add(&self.control.written_bytes, superblock.len() as u64);
         self.sink.finish(superblock)
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn place(
 ) -> Result<(Placed, XattrTable), WriteError> {
     let shared = Shared {
         tree,
-        block_size: options.block_size as usize,
+        block_size: options.block_size() as usize,
         pack_tails: options.pack_tails,
         blocks: Buffers::default(),
         batches: Buffers::default(),
@@ -265,7 +265,7 @@ impl Placer<'_, '_, '_> {
     /// are being read, it has to be known beforehand. Files are first compared
     /// by size, then by their first block, and only then as a whole.
     fn compare_large_files(&mut self) -> Result<(), WriteError> {
-        let block_size = u64::from(self.options.block_size);
+        let block_size = u64::from(self.options.block_size());
         let mut by_size: HashMap<u64, Vec<FoundFile>> = HashMap::new();
         for file in Files::new(self.tree).filter(|file| file.size >= block_size) {
             by_size.entry(file.size).or_default().push(file);
@@ -314,7 +314,7 @@ impl Placer<'_, '_, '_> {
     fn run(mut self) -> Result<(Placed, XattrTable), WriteError> {
         self.add_scanned_xattrs();
         self.compare_large_files()?;
-        let mut plan = Plan::new(self.tree, self.options.block_size);
+        let mut plan = Plan::new(self.tree, self.options.block_size());
         loop {
             self.check_cancelled()?;
             let everything_given_out = self.generate(&mut plan);

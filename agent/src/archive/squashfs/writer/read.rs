@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, options: &Options) -> Result<Self, EncoderError> {
         Ok(Self {
             shared,
-            encoder: Encoder::new(&options.compression, options.block_size)?,
+            encoder: Encoder::new(&options.compression, options.block_size())?,
             chunk: Vec::new(),
             directory: None,
         })

@@ -1,0 +1,348 @@
+//! `create`: a directory becomes an archive, or one sees what would.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
+use sandbox_shared::{
+    Compression, CompressionFormat, EntryCounts, OnUnreadable, Result, SandboxError, Selection,
+    report::{BackupReport, Exclusion, Listed},
+    rules,
+};
+use serde::Serialize;
+
+use super::{about, failed, named, print};
+use crate::{
+    archive::{
+        scan::{Control, Observer},
+        squashfs::writer::FileSink,
+    },
+    backup::{Plan, Wanted, report::report_of},
+};
+
+/// How often the progress bar is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+/// The exit code of an archive that lacks entries which could not be read.
+const PARTIAL: u8 = 3;
+
+const FORMATS: [CompressionFormat; 3] = [
+    CompressionFormat::Zstd,
+    CompressionFormat::Lz4,
+    CompressionFormat::Gzip,
+];
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What to write.
+    dir: PathBuf,
+    /// Where to; replaced when the archive is complete. `-` is standard
+    /// output, which must be a file: an archive's beginning is written last.
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        required_unless_present = "dry_run",
+        conflicts_with = "dry_run"
+    )]
+    output: Option<PathBuf>,
+    /// Write nothing, but list what an archive would hold (+) and what rules
+    /// leave out (-).
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave out what matches, in .gitignore syntax. May be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Leave out what .gitignore files name.
+    #[arg(long)]
+    gitignore: bool,
+    /// Leave out what is in directories that have a CACHEDIR.TAG.
+    #[arg(long)]
+    exclude_caches: bool,
+    /// Leave out files that are larger.
+    #[arg(long, value_name = "BYTES")]
+    exclude_larger_than: Option<u64>,
+    /// Enter directories that are other file systems.
+    #[arg(long)]
+    cross_file_systems: bool,
+    /// What to do about entries that cannot be read.
+    #[arg(
+        long,
+        default_value = "fail",
+        value_parser = named(&[OnUnreadable::Fail, OnUnreadable::Skip], OnUnreadable::as_str)
+    )]
+    on_unreadable: OnUnreadable,
+    /// The compressor.
+    #[arg(long, default_value = "zstd", value_parser = named(&FORMATS, CompressionFormat::as_str))]
+    format: CompressionFormat,
+    /// 1 to 22 for zstd, 1 to 9 for gzip.
+    #[arg(long)]
+    level: Option<u32>,
+    /// Compressing threads; as many as there are cores, unless given.
+    #[arg(long)]
+    threads: Option<u32>,
+    /// Bytes of a data block: a power of two from 4096 to 1048576.
+    #[arg(long, value_name = "BYTES")]
+    block_size: Option<u32>,
+    /// Say what became of it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of a directory.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    /// Of the archive, if one was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    counts: EntryCounts,
+    report: BackupReport,
+}
+
+/// Runs the command. An interrupt ends it, and nothing is left then.
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let control = Arc::new(Control::default());
+    let work = tokio::task::spawn_blocking({
+        let control = Arc::clone(&control);
+        move || arguments.run(&control)
+    });
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            control.cancel();
+        }
+    });
+    work.await.map_err(failed)?
+}
+
+impl Arguments {
+    fn run(self, control: &Arc<Control>) -> Result<ExitCode> {
+        rules::check_excludes(&self.exclude)?;
+        let compression = Compression {
+            format: self.format,
+            level: self.level,
+            threads: self.threads,
+            block_size: self.block_size,
+        };
+        rules::check_compression(&compression)?;
+        let wanted = Wanted {
+            dir: self.dir.canonicalize().map_err(about(&self.dir))?,
+            selection: Selection {
+                excludes: self.exclude,
+                gitignore: self.gitignore,
+                exclude_caches: self.exclude_caches,
+                exclude_larger_than: self.exclude_larger_than,
+                cross_file_systems: self.cross_file_systems,
+                on_unreadable: self.on_unreadable,
+            },
+            read_through: Vec::new(),
+        };
+        let (outcome, says_to_stdout) = match &self.output {
+            None => (preview(&wanted, control)?, true),
+            Some(path) => {
+                let plan = Plan {
+                    wanted,
+                    compression,
+                };
+                let bar = Bar::show(control);
+                let outcome = write(&plan, path, control);
+                drop(bar);
+                (outcome?, path.as_os_str() != "-")
+            }
+        };
+        let text = if self.json {
+            let json = serde_json::to_string_pretty(&outcome).map_err(failed)?;
+            format!("{json}\n")
+        } else {
+            outcome.describe()
+        };
+        if says_to_stdout {
+            print(&text)?;
+        } else {
+            eprint!("{text}");
+        }
+        Ok(match outcome.counts.unreadable {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::from(PARTIAL),
+        })
+    }
+}
+
+/// Prints every decision as it is made.
+struct Printer {
+    failed: Option<SandboxError>,
+}
+
+impl Printer {
+    fn line(&mut self, line: &str) {
+        if self.failed.is_none() {
+            self.failed = print(line).err();
+        }
+    }
+}
+
+impl Observer for Printer {
+    fn included(&mut self, path: &Path) {
+        self.line(&format!("+ {}\n", path.display()));
+    }
+
+    fn excluded(&mut self, path: &Path, why: Exclusion) {
+        self.line(&format!("- {} ({})\n", path.display(), why.as_str()));
+    }
+}
+
+fn preview(wanted: &Wanted, control: &Control) -> Result<Outcome> {
+    let mut printer = Printer { failed: None };
+    let tree = wanted.scan(&mut printer, control)?;
+    match printer.failed {
+        Some(error) => Err(error),
+        None => Ok(Outcome {
+            size_bytes: None,
+            counts: tree.counts(),
+            report: report_of(tree.report()),
+        }),
+    }
+}
+
+fn write(plan: &Plan, output: &Path, control: &Control) -> Result<Outcome> {
+    if output.as_os_str() == "-" {
+        return write_to(plan, standard_output()?, control);
+    }
+    let output = std::path::absolute(output).map_err(about(output))?;
+    let parent = output.parent().unwrap_or(Path::new("/"));
+    let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
+    let outcome = write_to(plan, image.reopen().map_err(about(&output))?, control)?;
+    image
+        .persist(&output)
+        .map_err(|error| about(&output)(error.error))?;
+    Ok(outcome)
+}
+
+fn write_to(plan: &Plan, file: File, control: &Control) -> Result<Outcome> {
+    let tree = plan.wanted.scan(&mut (), control)?;
+    let summary = plan.write(&tree, control, &mut FileSink::new(file))?;
+    Ok(Outcome {
+        size_bytes: Some(summary.size),
+        counts: summary.counts,
+        report: report_of(&summary.report),
+    })
+}
+
+/// Standard output, if it can be written at any position.
+fn standard_output() -> Result<File> {
+    let file = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+    let is_file = fstat(&file)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    let appends = fcntl_getfl(&file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+    if is_file && !appends && seek(&file, SeekFrom::Current(0)) == Ok(0) {
+        return Ok(File::from(file));
+    }
+    Err(failed(
+        "standard output cannot be written out of order, as an archive needs: \
+         redirect it to a new file, or name the file with --output",
+    ))
+}
+
+impl Outcome {
+    fn describe(&self) -> String {
+        let EntryCounts {
+            files,
+            directories,
+            symlinks,
+            special,
+            bytes,
+            excluded,
+            ..
+        } = &self.counts;
+        let mut text = format!(
+            "{files} files, {directories} directories, {symlinks} symbolic links, \
+             {special} special files, {bytes} bytes; {excluded} left out\n"
+        );
+        if let Some(size) = self.size_bytes {
+            text += &format!("{size} bytes of archive\n");
+        }
+        let report = &self.report;
+        text += &paragraph("could not be read", &report.unreadable, |entry| {
+            format!("{}: {}", entry.path, entry.error)
+        });
+        text += &paragraph("changed meanwhile", &report.changed, |entry| {
+            let change = format!("{:?}", entry.change).to_lowercase();
+            format!("{}: {change}", entry.path)
+        });
+        text += &paragraph(
+            "on other file systems, kept empty",
+            &report.other_file_systems,
+            String::clone,
+        );
+        text += &paragraph(
+            "extended attributes that no archive can hold",
+            &report.dropped_xattrs,
+            |entry| format!("{}: {}", entry.path, entry.name),
+        );
+        text
+    }
+}
+
+/// How many there are and, below, the first of them; nothing for none.
+fn paragraph<T>(title: &str, list: &Listed<T>, line: impl Fn(&T) -> String) -> String {
+    if list.count == 0 {
+        return String::new();
+    }
+    let mut text = format!("{} {title}:\n", list.count);
+    for item in &list.first {
+        text += &format!("  {}\n", line(item));
+    }
+    if list.count > list.first.len() as u64 {
+        text += "  …\n";
+    }
+    text
+}
+
+/// A progress bar on standard error, if that is a terminal; cleared in the end.
+struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    fn show(control: &Arc<Control>) -> Self {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template(
+            "{bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left; {msg}",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        let drawing = (bar.clone(), Arc::clone(control));
+        std::thread::spawn(move || {
+            let (bar, control) = drawing;
+            while !bar.is_finished() {
+                let count =
+                    |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+                bar.set_length(count(&control.scanned_bytes));
+                bar.set_position(count(&control.read_bytes));
+                bar.set_message(format!("{} files", count(&control.archived_files)));
+                std::thread::sleep(DRAW_EVERY);
+            }
+        });
+        Self { bar }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

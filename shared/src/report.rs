@@ -1,0 +1,136 @@
+//! What a backup, or the preview of one, tells about the directory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::EntryCounts;
+
+/// How many there were, and which came first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed<T> {
+    /// All of them.
+    pub count: u64,
+    /// Not more than are worth sending, in the order they were met.
+    pub first: Vec<T>,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            first: Vec::new(),
+        }
+    }
+}
+
+/// What a backup met that its user should know of. Paths are relative to the
+/// directory; bytes in them that are not UTF-8 became U+FFFD.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackupReport {
+    /// Entries that are not in the archive because they could not be read.
+    pub unreadable: Listed<UnreadableEntry>,
+    /// Entries that changed while they were read.
+    pub changed: Listed<ChangedEntry>,
+    /// Directories that were kept empty because they are other file systems.
+    pub other_file_systems: Listed<String>,
+    /// Extended attributes that no archive can hold.
+    pub dropped_xattrs: Listed<DroppedXattr>,
+}
+
+/// An entry that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableEntry {
+    /// Which; empty for the directory itself.
+    pub path: String,
+    /// What the operating system said.
+    pub error: String,
+}
+
+/// An entry that changed between the moment it was found and the end of reading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedEntry {
+    /// Which.
+    pub path: String,
+    /// In what way.
+    pub change: ChangeKind,
+}
+
+/// In what way an entry changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// It went away, and is not in the archive.
+    Vanished,
+    /// It became another kind of entry, and is not in the archive.
+    Retyped,
+    /// It became another file, whose content and metadata are in the archive.
+    Replaced,
+    /// It became shorter; the archive has what was left.
+    Shrunk,
+    /// It became longer; the archive has at least what was there at first.
+    Grown,
+    /// It was written to, or its metadata changed. The archive may have some
+    /// bytes from before and some from after.
+    Modified,
+}
+
+/// An extended attribute outside `user.`, `trusted.`, `security.` and POSIX ACLs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedXattr {
+    /// The entry.
+    pub path: String,
+    /// The attribute's name.
+    pub name: String,
+}
+
+/// What `previewBackup` gives: what a backup with the same options would hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupPreview {
+    /// The directory.
+    pub dir: String,
+    /// What would be in the archive and what would be left out.
+    pub counts: EntryCounts,
+    /// Paths that would be in the archive, relative to the directory.
+    pub included: Listed<String>,
+    /// Paths that rules leave out.
+    pub excluded: Listed<ExcludedEntry>,
+    /// What else was met.
+    pub report: BackupReport,
+}
+
+/// An entry that a rule leaves out, with everything below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExcludedEntry {
+    /// Which, relative to the directory.
+    pub path: String,
+    /// By which rule.
+    pub rule: Exclusion,
+}
+
+/// Why an entry was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// [`crate::Selection::excludes`].
+    Excludes,
+    /// [`crate::Selection::gitignore`].
+    Gitignore,
+    /// [`crate::Selection::exclude_caches`].
+    ExcludeCaches,
+    /// [`crate::Selection::exclude_larger_than`].
+    ExcludeLargerThan,
+}
+
+impl Exclusion {
+    /// The name of the option in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Excludes => "excludes",
+            Self::Gitignore => "gitignore",
+            Self::ExcludeCaches => "excludeCaches",
+            Self::ExcludeLargerThan => "excludeLargerThan",
+        }
+    }
+}
