@@ -14,7 +14,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 use sandbox_shared::{
-    BackupId, Compression,
+    BackupId, Compression, Selection,
     protocol::{
         AgentStatus, CreateBackup, CreateEvent, PartUrl, PartUrls, UploadedArchive, env, paths,
     },
@@ -98,8 +98,7 @@ impl Agent {
         let request = CreateBackup {
             id: random_id()?,
             dir: dir.to_str().context("not a path in UTF-8")?.into(),
-            gitignore: false,
-            excludes: Vec::new(),
+            selection: Selection::default(),
             compression: compression.clone(),
         };
         let parts_path = paths::BACKUP_PARTS.replace("{id}", request.id.as_str());
@@ -119,7 +118,7 @@ impl Agent {
                     if store.complete(archive.parts.len())? != archive.size_bytes {
                         bail!("the store has other bytes than the agent sent");
                     }
-                    return Ok(archive);
+                    return Ok(*archive);
                 }
                 CreateEvent::Failed(error) => return Err(error.into()),
                 _ => {}

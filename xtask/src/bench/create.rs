@@ -186,7 +186,7 @@ impl<'a> Bench<'a> {
             compression: Compression {
                 format: CompressionFormat::Zstd,
                 level: Some(3),
-                threads: None,
+                ..Compression::default()
             },
             options,
         })

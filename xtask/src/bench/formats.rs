@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
             let compression = Compression {
                 format,
                 level,
-                threads: None,
+                ..Compression::default()
             };
             let mut archives = Vec::new();
             let mut backups = Vec::new();
