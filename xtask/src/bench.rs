@@ -12,6 +12,8 @@ mod measure;
 pub mod memory;
 mod reference;
 mod report;
+pub mod restore;
+mod stack;
 mod store;
 mod tree;
 
@@ -34,6 +36,8 @@ pub enum Bench {
     Formats(formats::Options),
     /// The most memory that a backup takes
     Memory(memory::Options),
+    /// Using a restored directory, beside what others mount
+    Restore(restore::Options),
 }
 
 impl Bench {
@@ -42,6 +46,7 @@ impl Bench {
             Self::Create(options) => &options.common,
             Self::Formats(options) => &options.common,
             Self::Memory(options) => &options.common,
+            Self::Restore(options) => &options.common,
         }
     }
 }
@@ -77,6 +82,16 @@ impl Common {
         self.directory().join("trees")
     }
 
+    /// Whether a target was met.
+    fn verdict(&self, met: bool) -> String {
+        match met {
+            _ if self.quick => "too small to tell",
+            true => "met",
+            false => "**missed**",
+        }
+        .into()
+    }
+
     /// Installs what is missing, and builds the agent.
     fn prepare(&self) -> Result<PathBuf> {
         setup::benchmarks()?;
@@ -105,5 +120,6 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Create(options) => create::run(options),
         Bench::Formats(options) => formats::run(options),
         Bench::Memory(options) => memory::run(options),
+        Bench::Restore(options) => restore::run(options),
     }
 }

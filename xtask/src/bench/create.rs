@@ -21,7 +21,7 @@ use super::{
     agent::{Agent, Scratch},
     measure::{self, Run, Spread},
     reference,
-    report::{self, Machine, Table, mebibytes, spread, verdict, write_json},
+    report::{Machine, Table, mebibytes, spread, write_json},
     store::{Speed, Store},
     tree::{self, Shape},
 };
@@ -131,6 +131,17 @@ impl Row {
         let pairs = self.ours.iter().zip(&self.reference);
         Spread::of(pairs.map(|(ours, reference)| ours.seconds / reference.seconds))
     }
+
+    /// What the ratio of whole backups would be if ours took no longer than
+    /// the store takes for so many bytes.
+    fn least_ratio(&self, rate: u64) -> Option<f64> {
+        if self.work == Work::Archive {
+            return None;
+        }
+        let archive = self.ours.first()?.archive_bytes;
+        let store = archive as f64 / (rate * 1_000_000) as f64;
+        Some(store / seconds(&self.reference).median)
+    }
 }
 
 /// Runs everything and prints the tables.
@@ -156,7 +167,7 @@ pub fn run(options: &Options) -> Result<()> {
         options.rate,
         options.common.runs(),
     );
-    println!("{}\n{}", times(&rows), needs(&rows));
+    println!("{}\n{}", times(options, &rows), needs(options, &rows));
     match &options.common.json {
         Some(path) => write_json(path, &machine, &rows),
         None => Ok(()),
@@ -321,7 +332,7 @@ fn seconds(runs: &[Run]) -> Spread {
     Spread::of(runs.iter().map(|run| run.seconds))
 }
 
-fn times(rows: &[Row]) -> Table {
+fn times(options: &Options, rows: &[Row]) -> Table {
     let mut table = Table::new(
         "Time, in seconds (minimum / median / maximum)",
         &[
@@ -331,6 +342,7 @@ fn times(rows: &[Row]) -> Table {
             "ours",
             "reference",
             "ours ÷ reference",
+            "least possible",
             "target",
             "",
         ],
@@ -347,14 +359,16 @@ fn times(rows: &[Row]) -> Table {
             spread(seconds(&row.ours)),
             spread(seconds(&row.reference)),
             spread(ratio),
+            row.least_ratio(options.rate)
+                .map_or_else(String::new, |least| format!("{least:.2}")),
             format!("≤ {:.2}", row.target()),
-            verdict(ratio.median <= row.target()).into(),
+            options.common.verdict(ratio.median <= row.target()),
         ]);
     }
     table
 }
 
-fn needs(rows: &[Row]) -> Table {
+fn needs(options: &Options, rows: &[Row]) -> Table {
     let mut table = Table::new(
         "What a whole backup takes (medians; ours / reference)",
         &[
@@ -387,10 +401,10 @@ fn needs(rows: &[Row]) -> Table {
             both(median(|run| run.usage.cpu_seconds), |s| format!("{s:.1}")),
             both(memory, mebibytes),
             "< ¼".into(),
-            verdict(memory.0 < memory.1 / 4.0).into(),
+            options.common.verdict(memory.0 < memory.1 / 4.0),
             both(disk, megabytes),
             "0".into(),
-            report::verdict(disk.0 == 0.0).into(),
+            options.common.verdict(disk.0 == 0.0),
             both(median(|run| run.archive_bytes as f64), megabytes),
         ]);
     }

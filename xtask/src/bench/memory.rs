@@ -16,7 +16,7 @@ use super::{
     Common,
     agent::{Agent, Scratch},
     measure::Usage,
-    report::{Machine, Table, mebibytes, verdict, write_json},
+    report::{Machine, Table, mebibytes, write_json},
     store::{Speed, Store},
     tree::Shape,
 };
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     let machine = Machine::here()?;
-    println!("{machine}\n{}", table(&rows));
+    println!("{machine}\n{}", table(&options.common, &rows));
     match &options.common.json {
         Some(path) => write_json(path, &machine, &rows),
         None => Ok(()),
@@ -106,7 +106,7 @@ fn shapes(quick: bool) -> [Shape; 2] {
     ]
 }
 
-fn table(rows: &[Row]) -> Table {
+fn table(common: &Common, rows: &[Row]) -> Table {
     let mut table = Table::new(
         "Memory of a backup",
         &[
@@ -131,7 +131,7 @@ fn table(rows: &[Row]) -> Table {
             format!("{:.0}", row.archive_bytes as f64 / 1e6),
             mebibytes(peak as f64),
             format!("≤ {}", TARGET >> 20),
-            verdict(peak <= TARGET).into(),
+            common.verdict(peak <= TARGET),
         ]);
     }
     table

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    io::Read,
     os::unix::fs::FileExt,
     path::Path,
     sync::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use sandbox_shared::{Compression, CompressionFormat};
+use sandbox_shared::Compression;
 
 use super::{
     measure::{self, Run},
@@ -45,9 +46,7 @@ pub(super) fn archive(dir: &Path, archive: &Path, compression: &Compression) -> 
         "-quiet",
     ];
     if let Some(level) = level.as_deref() {
-        if compression.format != CompressionFormat::Lz4 {
-            arguments.extend(["-Xcompression-level", level]);
-        }
+        arguments.extend(["-Xcompression-level", level]);
     }
     let mut run = measure::run(&program, &arguments)?;
     run.archive_bytes = fs::metadata(archive)?.len();
@@ -55,47 +54,78 @@ pub(super) fn archive(dir: &Path, archive: &Path, compression: &Compression) -> 
     Ok(run)
 }
 
-/// Uploads a file in parts and returns how many there were.
-pub(super) fn upload(archive: &Path, store: &Store) -> Result<usize> {
+/// Uploads a file in parts.
+pub(super) fn upload(archive: &Path, store: &Store) -> Result<()> {
     let file = File::open(archive)?;
     let size = file.metadata()?.len();
     let parts = u32::try_from(size.div_ceil(PART_SIZE))?;
-    let http: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-    let next = AtomicU32::new(0);
-    let failure = Mutex::new(None);
-    let send = |index: u32, buffer: &mut Vec<u8>| -> Result<()> {
+    let http = http();
+    in_parallel(parts, |index, buffer| {
         let at = u64::from(index) * PART_SIZE;
         buffer.resize(PART_SIZE.min(size - at) as usize, 0);
         file.read_exact_at(buffer, at)?;
         http.put(store.part_url(index + 1)).send(&buffer[..])?;
         Ok(())
-    };
+    })
+    .context("the reference's upload failed")?;
+    if store.complete(parts as usize)? != size {
+        bail!("the store has other bytes than the reference sent");
+    }
+    Ok(())
+}
+
+/// Downloads the archive that a store offers, `size` bytes.
+pub(super) fn download(store: &Store, size: u64, archive: &Path) -> Result<()> {
+    let file = File::create(archive)?;
+    let ranges = u32::try_from(size.div_ceil(PART_SIZE))?;
+    let http = http();
+    in_parallel(ranges, |index, buffer| {
+        let at = u64::from(index) * PART_SIZE;
+        let end = size.min(at + PART_SIZE);
+        buffer.clear();
+        http.get(store.archive_url())
+            .header("Range", format!("bytes={at}-{}", end - 1))
+            .call()?
+            .into_body()
+            .into_reader()
+            .read_to_end(buffer)?;
+        Ok(file.write_all_at(buffer, at)?)
+    })
+    .context("the reference's download failed")
+}
+
+fn http() -> ureq::Agent {
+    ureq::Agent::config_builder().proxy(None).build().into()
+}
+
+/// Calls `work` with every index below `count`, several at a time, and room
+/// for a part.
+fn in_parallel(count: u32, work: impl Fn(u32, &mut Vec<u8>) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicU32::new(0);
+    let failure = Mutex::new(None);
     thread::scope(|scope| {
         for _ in 0..PARTS_AT_A_TIME {
             scope.spawn(|| {
                 let mut buffer = Vec::new();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= parts {
+                    if index >= count {
                         return;
                     }
-                    if let Err(error) = send(index, &mut buffer) {
+                    if let Err(error) = work(index, &mut buffer) {
+                        next.store(count, Ordering::Relaxed);
                         if let Ok(mut failure) = failure.lock() {
                             failure.get_or_insert(error);
                         }
-                        return;
                     }
                 }
             });
         }
     });
-    if let Ok(Some(error)) = failure.into_inner() {
-        return Err(error.context("the reference's upload failed"));
+    match failure.into_inner() {
+        Ok(Some(error)) => Err(error),
+        _ => Ok(()),
     }
-    if store.complete(parts as usize)? != size {
-        bail!("the store has other bytes than the reference sent");
-    }
-    Ok(parts as usize)
 }
 
 /// The version of `mksquashfs`, as it says it.

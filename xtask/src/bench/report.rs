@@ -16,15 +16,15 @@ use crate::{process, project};
 /// A table, as Markdown.
 pub(super) struct Table {
     title: &'static str,
-    columns: Vec<&'static str>,
+    columns: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(title: &'static str, columns: &[&'static str]) -> Self {
+    pub(super) fn new(title: &'static str, columns: &[impl ToString]) -> Self {
         Self {
             title,
-            columns: columns.to_vec(),
+            columns: columns.iter().map(ToString::to_string).collect(),
             rows: Vec::new(),
         }
     }
@@ -133,11 +133,6 @@ pub(super) fn spread(spread: Spread) -> String {
 /// In MiB.
 pub(super) fn mebibytes(bytes: f64) -> String {
     format!("{:.0}", bytes / f64::from(1 << 20))
-}
-
-/// Whether a target was met.
-pub(super) fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "**missed**" }
 }
 
 #[cfg(test)]

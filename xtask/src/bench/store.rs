@@ -26,7 +26,8 @@ use futures_util::{StreamExt, stream};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
-    time::{Instant, sleep, sleep_until},
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Bytes of one piece of an answer.
@@ -53,6 +54,7 @@ struct Shared {
     outgoing: Throttle,
     latency: Duration,
     state: Mutex<Stored>,
+    bytes_read: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -63,7 +65,6 @@ struct Stored {
     keep: Option<PathBuf>,
     /// What is read from.
     archive: Option<PathBuf>,
-    bytes_read: u64,
 }
 
 impl Store {
@@ -77,6 +78,7 @@ impl Store {
             outgoing: Throttle::new(speed.bytes_per_second),
             latency: speed.latency,
             state: Mutex::default(),
+            bytes_read: watch::Sender::new(0),
         });
         let listener = runtime
             .block_on(TcpListener::bind("127.0.0.1:0"))
@@ -140,12 +142,23 @@ impl Store {
     pub(super) fn offer(&self, archive: &Path) {
         let mut state = self.shared.state();
         state.archive = Some(archive.to_owned());
-        state.bytes_read = 0;
+        self.shared.bytes_read.send_replace(0);
     }
 
-    /// Bytes that have been read since the archive was offered.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.shared.state().bytes_read
+    /// Waits until so many bytes have been read since the archive was offered.
+    pub(super) fn wait_until_read(&self, bytes: u64, patience: Duration) -> Result<()> {
+        let mut read = self.shared.bytes_read.subscribe();
+        let runtime = self.runtime.as_ref().context("the store has stopped")?;
+        let waited = runtime.block_on(async {
+            timeout(patience, read.wait_for(|read| *read >= bytes))
+                .await
+                .is_ok()
+        });
+        if !waited {
+            let read = *self.shared.bytes_read.borrow();
+            bail!("only {read} of {bytes} bytes were read in {patience:?}");
+        }
+        Ok(())
     }
 }
 
@@ -270,7 +283,7 @@ fn read(store: &Arc<Shared>, headers: &HeaderMap) -> Result<Response<Body>> {
         let mut piece = vec![0; length as usize];
         let read = file.read_exact_at(&mut piece, at);
         store.outgoing.pass(piece.len()).await;
-        store.state().bytes_read += length;
+        store.bytes_read.send_modify(|read| *read += length);
         Some((
             read.map(|()| Bytes::from(piece)),
             (store, file, at + length),

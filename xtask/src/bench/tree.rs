@@ -85,7 +85,17 @@ impl Shape {
 
     /// The tree below `trees`, which is made unless it is there.
     pub(super) fn ensure(self, trees: &Path) -> Result<PathBuf> {
-        let tree = trees.join(self.directory());
+        self.ensure_with(trees, "", |_| Ok(()))
+    }
+
+    /// The tree with something more in it, named by `suffix`.
+    pub(super) fn ensure_with(
+        self,
+        trees: &Path,
+        suffix: &str,
+        add: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let tree = trees.join(self.directory() + suffix);
         if tree.is_dir() {
             return Ok(tree);
         }
@@ -98,6 +108,7 @@ impl Shape {
         fs::create_dir_all(&unfinished)?;
         self.make(&unfinished)
             .with_context(|| format!("cannot make {}", tree.display()))?;
+        add(&unfinished)?;
         fs::rename(&unfinished, &tree)?;
         Ok(tree)
     }
@@ -322,17 +333,17 @@ fn thousands(number: usize) -> String {
 
 /// A round number of bytes, in the unit it is round in.
 fn amount(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
+    const UNITS: [(u64, &str); 5] = [
         (1 << 30, "GiB"),
+        (100_000_000, "GB"),
         (1 << 20, "MiB"),
+        (1_000_000, "MB"),
         (1 << 10, "KiB"),
-        (1, "B"),
     ];
-    match UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
-        Some((unit, name)) if bytes < 100_000_000 || *unit > 1 << 20 => {
-            format!("{} {name}", bytes / unit)
-        }
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    let is_round = |(unit, _): &(u64, &str)| bytes.is_multiple_of(*unit);
+    match UNITS.into_iter().find(is_round).unwrap_or((1, "B")) {
+        (100_000_000, name) => format!("{:.1} {name}", bytes as f64 / 1e9),
+        (unit, name) => format!("{} {name}", bytes / unit),
     }
 }
 
@@ -357,5 +368,7 @@ mod tests {
             bytes: 1 << 10,
         };
         assert_eq!(tiny.title(), "200,000 files of 1 KiB");
+        assert_eq!(amount(12_000_000), "12 MB");
+        assert_eq!(amount(1000), "1000 B");
     }
 }
