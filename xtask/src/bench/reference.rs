@@ -27,8 +27,15 @@ use crate::{process, project};
 const PART_SIZE: u64 = 8 << 20;
 const PARTS_AT_A_TIME: usize = 4;
 
-/// Writes `archive`, which must not exist, with `mksquashfs`.
-pub(super) fn archive(dir: &Path, archive: &Path, compression: &Compression) -> Result<Run> {
+/// Writes `archive`, which must not exist, with `mksquashfs`. Looking for
+/// duplicates, it compares each file with all others of its size, which takes
+/// it minutes where there are 100,000 of them.
+pub(super) fn archive(
+    dir: &Path,
+    archive: &Path,
+    compression: &Compression,
+    finds_duplicates: bool,
+) -> Result<Run> {
     let program = project::find_program("mksquashfs").context("mksquashfs is not installed")?;
     let threads = cores().to_string();
     let level = compression.level.map(|level| level.to_string());
@@ -47,6 +54,9 @@ pub(super) fn archive(dir: &Path, archive: &Path, compression: &Compression) -> 
     ];
     if let Some(level) = level.as_deref() {
         arguments.extend(["-Xcompression-level", level]);
+    }
+    if !finds_duplicates {
+        arguments.push("-no-duplicates");
     }
     let mut run = measure::run(&program, &arguments)?;
     run.archive_bytes = fs::metadata(archive)?.len();
