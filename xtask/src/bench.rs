@@ -82,6 +82,14 @@ impl Common {
         self.directory().join("trees")
     }
 
+    fn profile(&self) -> AgentProfile {
+        if self.quick {
+            AgentProfile::Development
+        } else {
+            AgentProfile::Release
+        }
+    }
+
     /// Whether a target was met.
     fn verdict(&self, met: bool) -> String {
         match met {
@@ -98,11 +106,7 @@ impl Common {
         let directory = self.directory();
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        artifacts::agent(if self.quick {
-            AgentProfile::Development
-        } else {
-            AgentProfile::Release
-        })
+        artifacts::agent(self.profile())
     }
 }
 

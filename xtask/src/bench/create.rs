@@ -158,7 +158,7 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    let machine = Machine::here()?;
+    let machine = Machine::here(&options.common)?;
     println!("{machine}");
     println!(
         "zstd, level 3, blocks of 128 KiB, {} threads; a store that takes {} MB/s; {} runs of \

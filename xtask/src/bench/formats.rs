@@ -135,7 +135,7 @@ pub fn run(options: &Options) -> Result<()> {
             rows.push(row);
         }
     }
-    let machine = Machine::here()?;
+    let machine = Machine::here(common)?;
     println!("{machine}");
     println!(
         "Medians of {} runs, warm cache, {} threads. Seconds of a whole backup at {MEASURED} MB/s \

@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             fs::remove_dir_all(path)?;
         }
     }
-    let machine = Machine::here()?;
+    let machine = Machine::here(&options.common)?;
     println!("{machine}\n{}", table(&options.common, &rows));
     match &options.common.json {
         Some(path) => write_json(path, &machine, &rows),

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{measure::Spread, reference, tree::cores};
+use super::{Common, measure::Spread, reference, tree::cores};
 use crate::{process, project};
 
 /// A table, as Markdown.
@@ -59,10 +59,11 @@ pub(super) struct Machine {
     memory_bytes: u64,
     kernel: String,
     mksquashfs: String,
+    agent_profile: &'static str,
 }
 
 impl Machine {
-    pub(super) fn here() -> Result<Self> {
+    pub(super) fn here(common: &Common) -> Result<Self> {
         let first_value = |path: &str, name: &str| {
             let text = fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(name));
@@ -88,6 +89,7 @@ impl Machine {
                 * 1024,
             kernel: said("uname", &["--kernel-release"])?,
             mksquashfs: reference::version()?,
+            agent_profile: common.profile().name(),
         })
     }
 }
@@ -96,8 +98,8 @@ impl Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} UTC, revision {}; {} cores of {}, {:.0} GiB of memory, Linux {}; {}; the agent in \
-             its release profile, static (musl).",
+            "{} UTC, revision {}; {} cores of {}, {:.0} GiB of memory, Linux {}; {}; the agent \
+             of profile {}, static (musl).",
             self.date,
             self.revision,
             self.cores,
@@ -105,6 +107,7 @@ impl Display for Machine {
             self.memory_bytes as f64 / f64::from(1 << 30),
             self.kernel,
             self.mksquashfs,
+            self.agent_profile,
         )
     }
 }

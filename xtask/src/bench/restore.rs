@@ -194,7 +194,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.part.contains(&Part::Start) {
         rows.start = bench.start(&strategies)?;
     }
-    let machine = Machine::here()?;
+    let machine = Machine::here(&options.common)?;
     println!("{machine}");
     println!(
         "{} runs of each, in turns. Cold: the page cache has been emptied, and the archive is on \
