@@ -132,6 +132,12 @@ impl Row {
         Spread::of(pairs.map(|(ours, reference)| ours.seconds / reference.seconds))
     }
 
+    /// The medians of a figure, `ours / reference`.
+    fn medians(&self, figure: impl Fn(&Run) -> f64 + Copy, shown: fn(f64) -> String) -> String {
+        let [ours, reference] = [&self.ours, &self.reference].map(|runs| median(runs, figure));
+        format!("{} / {}", shown(ours), shown(reference))
+    }
+
     /// What the ratio of whole backups would be if ours took no longer than
     /// the store takes for so many bytes.
     fn least_ratio(&self, rate: u64) -> Option<f64> {
@@ -140,8 +146,12 @@ impl Row {
         }
         let archive = self.ours.first()?.archive_bytes;
         let store = archive as f64 / (rate * 1_000_000) as f64;
-        Some(store / seconds(&self.reference).median)
+        Some(store / median(&self.reference, |run| run.seconds))
     }
+}
+
+fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
+    Spread::of(runs.iter().map(figure)).median
 }
 
 /// Runs everything and prints the tables.
@@ -351,6 +361,7 @@ fn times(options: &Options, rows: &[Row]) -> Table {
             "least possible",
             "target",
             "",
+            "processor s, ours / reference",
         ],
     );
     for row in rows {
@@ -369,6 +380,7 @@ fn times(options: &Options, rows: &[Row]) -> Table {
                 .map_or_else(String::new, |least| format!("{least:.2}")),
             format!("≤ {:.2}", row.target()),
             options.common.verdict(ratio.median <= row.target()),
+            row.medians(|run| run.usage.cpu_seconds, |s| format!("{s:.1}")),
         ]);
     }
     table
@@ -380,7 +392,6 @@ fn needs(options: &Options, rows: &[Row]) -> Table {
         &[
             "tree",
             "cache",
-            "processor s",
             "peak memory MiB",
             "target",
             "",
@@ -390,28 +401,22 @@ fn needs(options: &Options, rows: &[Row]) -> Table {
             "archive MB",
         ],
     );
+    let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
     for row in rows.iter().filter(|row| row.work == Work::Backup) {
-        let median = |figure: fn(&Run) -> f64| {
-            let of = |runs: &[Run]| Spread::of(runs.iter().map(figure)).median;
-            (of(&row.ours), of(&row.reference))
-        };
-        let both = |(ours, reference): (f64, f64), shown: fn(f64) -> String| {
-            format!("{} / {}", shown(ours), shown(reference))
-        };
-        let memory = median(|run| run.usage.peak_memory_bytes as f64);
-        let disk = median(|run| run.usage.disk_bytes as f64);
-        let megabytes = |bytes: f64| format!("{:.1}", bytes / 1e6);
+        let peak = |run: &Run| run.usage.peak_memory_bytes as f64;
+        let disk = |run: &Run| run.usage.disk_bytes as f64;
         table.row([
             row.tree.title(),
             format!("{:?}", row.cache).to_lowercase(),
-            both(median(|run| run.usage.cpu_seconds), |s| format!("{s:.1}")),
-            both(memory, mebibytes),
+            row.medians(peak, mebibytes),
             "< ¼".into(),
-            options.common.verdict(memory.0 < memory.1 / 4.0),
-            both(disk, megabytes),
+            options
+                .common
+                .verdict(median(&row.ours, peak) < median(&row.reference, peak) / 4.0),
+            row.medians(disk, megabytes),
             "0".into(),
-            options.common.verdict(disk.0 == 0.0),
-            both(median(|run| run.archive_bytes as f64), megabytes),
+            options.common.verdict(median(&row.ours, disk) == 0.0),
+            row.medians(|run| run.archive_bytes as f64, megabytes),
         ]);
     }
     table
