@@ -63,6 +63,9 @@ pub struct Common {
     /// For trees and archives: some gigabytes on a disk; below the target directory unless given
     #[arg(long)]
     pub dir: Option<PathBuf>,
+    /// Measure this agent instead of one that is built for it
+    #[arg(long, value_name = "FILE")]
+    pub agent: Option<PathBuf>,
     /// Also write all figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -90,6 +93,14 @@ impl Common {
         }
     }
 
+    /// How the agent was built, for tables.
+    fn agent_build(&self) -> String {
+        match &self.agent {
+            Some(_) => "given to it".into(),
+            None => format!("of profile {}, static (musl)", self.profile().name()),
+        }
+    }
+
     /// Whether a target was met.
     fn verdict(&self, met: bool) -> String {
         match met {
@@ -100,13 +111,18 @@ impl Common {
         .into()
     }
 
-    /// Installs what is missing, and builds the agent.
+    /// Installs what is missing, and gives the agent to measure.
     fn prepare(&self) -> Result<PathBuf> {
         setup::benchmarks()?;
         let directory = self.directory();
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        artifacts::agent(self.profile())
+        match &self.agent {
+            Some(agent) => {
+                fs::canonicalize(agent).with_context(|| format!("cannot use {}", agent.display()))
+            }
+            None => artifacts::agent(self.profile()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::Add,
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -37,6 +38,40 @@ impl Usage {
             peak_memory_bytes: field(&status, "VmHWM:").context("VmHWM")? * 1024,
             disk_bytes: field(&io, "write_bytes:").context("write_bytes")?,
         })
+    }
+
+    /// Of all processes that have something of `path` among their arguments.
+    pub(super) fn of_processes_about(path: &Path) -> Result<Self> {
+        let path = path.to_str().context("not a path in UTF-8")?;
+        let mut sum = Self::default();
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            // What has ended meanwhile uses nothing.
+            let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&arguments).contains(path) {
+                sum = sum + Self::of_process(pid).unwrap_or_default();
+            }
+        }
+        Ok(sum)
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            peak_memory_bytes: self.peak_memory_bytes + other.peak_memory_bytes,
+            disk_bytes: self.disk_bytes + other.disk_bytes,
+        }
     }
 }
 

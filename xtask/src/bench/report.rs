@@ -59,7 +59,8 @@ pub(super) struct Machine {
     memory_bytes: u64,
     kernel: String,
     mksquashfs: String,
-    agent_profile: &'static str,
+    /// How it was built.
+    agent: String,
 }
 
 impl Machine {
@@ -89,7 +90,7 @@ impl Machine {
                 * 1024,
             kernel: said("uname", &["--kernel-release"])?,
             mksquashfs: reference::version()?,
-            agent_profile: common.profile().name(),
+            agent: common.agent_build(),
         })
     }
 }
@@ -99,7 +100,7 @@ impl Display for Machine {
         writeln!(
             f,
             "{} UTC, revision {}; {} cores of {}, {:.0} GiB of memory, Linux {}; {}; the agent \
-             of profile {}, static (musl).",
+             {}.",
             self.date,
             self.revision,
             self.cores,
@@ -107,7 +108,7 @@ impl Display for Machine {
             self.memory_bytes as f64 / f64::from(1 << 30),
             self.kernel,
             self.mksquashfs,
-            self.agent_profile,
+            self.agent,
         )
     }
 }

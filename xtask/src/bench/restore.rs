@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -11,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sandbox_shared::Strategy;
+use sandbox_shared::{ArchiveChecksum, Strategy};
 use serde::Serialize;
 
 use super::{
@@ -159,8 +160,8 @@ struct StartRow {
     first_file_seconds: Spread,
     /// From the request until every file has been read.
     everything_seconds: f64,
-    /// Of the agent.
-    peak_memory_bytes: Option<u64>,
+    /// Of all processes that serve the directory together.
+    peak_memory_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -228,22 +229,34 @@ impl Bench<'_> {
         Ok(agent.status()?.strategies)
     }
 
-    fn archive(&self, tree: &Path) -> Result<PathBuf> {
+    fn archive(&self, tree: &Path) -> Result<(PathBuf, ArchiveChecksum)> {
         let archive = self.scratch.path().join("archive.sqsh");
         let text = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
         let arguments = ["create", &text(tree)?, "--output", &text(&archive)?];
         measure::run(&self.program, &arguments)?;
-        Ok(archive)
+        let part_size_bytes = NonZeroU64::new(8 << 20).context("not zero")?;
+        let mut verify = Command::new(&self.program);
+        verify
+            .arg("verify")
+            .arg(&archive)
+            .arg(format!("--part-size={part_size_bytes}"));
+        let sha256 = process::output(&mut verify)?.trim().to_owned();
+        let checksum = ArchiveChecksum {
+            sha256,
+            part_size_bytes,
+        };
+        Ok((archive, checksum))
     }
 
     fn work(&self, strategies: &[Strategy]) -> Result<Vec<WorkRow>> {
         let tree = repository(&self.options.common)?;
-        let archive = self.archive(&tree)?;
+        let (archive, checksum) = self.archive(&tree)?;
         let store = Store::start(Speed::default())?;
         let source = Source {
             program: &self.program,
             store: &store,
             archive: &archive,
+            checksum: &checksum,
             tree: &tree,
             is_remote: false,
             scratch: self.scratch.path().join("work"),
@@ -311,12 +324,13 @@ impl Bench<'_> {
                 bytes: 1_000_000,
             };
             let tree = shape.ensure(&self.options.common.trees())?;
-            let archive = self.archive(&tree)?;
+            let (archive, checksum) = self.archive(&tree)?;
             let store = Store::start(STORE)?;
             let source = Source {
                 program: &self.program,
                 store: &store,
                 archive: &archive,
+                checksum: &checksum,
                 tree: &tree,
                 is_remote: true,
                 scratch: self.scratch.path().join("start"),
@@ -357,7 +371,7 @@ impl Bench<'_> {
             archive_bytes: fs::metadata(source.archive)?.len(),
             first_file_seconds: Spread::of(first_file),
             everything_seconds: restored.since.elapsed().as_secs_f64(),
-            peak_memory_bytes: restored.peak_memory()?,
+            peak_memory_bytes: restored.usage()?.peak_memory_bytes,
         })
     }
 }
@@ -429,7 +443,7 @@ fn start_table(rows: &[StartRow]) -> Table {
             "first file s (minimum / median / maximum)",
             "all files read s",
             "÷ what the store takes",
-            "agent's peak memory MiB",
+            "peak memory MiB",
         ],
     );
     for row in rows {
@@ -441,8 +455,7 @@ fn start_table(rows: &[StartRow]) -> Table {
             super::report::spread(spread),
             format!("{:.1}", row.everything_seconds),
             format!("{:.2}", row.everything_seconds / store),
-            row.peak_memory_bytes
-                .map_or_else(String::new, |bytes| mebibytes(bytes as f64)),
+            mebibytes(row.peak_memory_bytes as f64),
         ]);
     }
     table

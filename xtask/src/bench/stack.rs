@@ -11,12 +11,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sandbox_shared::{
-    Strategy,
+    ArchiveChecksum, Strategy,
     protocol::{ArchiveSource, RestoreBackup, RestoreEvent, paths},
 };
 
 use super::{
     agent::{Agent, Scratch, random_id},
+    measure::Usage,
     reference,
     store::Store,
 };
@@ -56,6 +57,7 @@ pub(super) struct Source<'a> {
     pub(super) program: &'a Path,
     pub(super) store: &'a Store,
     pub(super) archive: &'a Path,
+    pub(super) checksum: &'a ArchiveChecksum,
     /// What the archive was made of.
     pub(super) tree: &'a Path,
     /// Whether the reference has to download the archive.
@@ -73,7 +75,7 @@ pub(super) struct Restored {
     archive_bytes: u64,
     /// From the request until the directory could be used.
     pub(super) since: Instant,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Restored {
@@ -87,7 +89,7 @@ impl Restored {
             agent: None,
             archive_bytes: fs::metadata(source.archive)?.len(),
             since: Instant::now(),
-            _scratch: scratch,
+            scratch,
         };
         source.store.offer(source.archive);
         match stack {
@@ -110,7 +112,7 @@ impl Restored {
             source: ArchiveSource {
                 url: source.store.archive_url(),
                 size_bytes: self.archive_bytes,
-                checksum: None,
+                checksum: Some(source.checksum.clone()),
             },
             strategy: Some(strategy),
         };
@@ -172,13 +174,13 @@ impl Restored {
 
     /// Waits until the whole archive is here, and nothing is done with it.
     pub(super) fn wait_until_whole(&self, store: &Store) -> Result<()> {
-        let Some(agent) = &self.agent else {
+        if self.agent.is_none() {
             return Ok(());
-        };
+        }
         store.wait_until_read(self.archive_bytes, PATIENCE)?;
         let mut used = f64::NEG_INFINITY;
         loop {
-            let now = agent.usage()?.cpu_seconds;
+            let now = self.usage()?.cpu_seconds;
             if now <= used {
                 return Ok(());
             }
@@ -188,10 +190,12 @@ impl Restored {
         }
     }
 
-    /// The most memory that the agent had until now, in bytes.
-    pub(super) fn peak_memory(&self) -> Result<Option<u64>> {
-        let usage = self.agent.as_ref().map(Agent::usage).transpose()?;
-        Ok(usage.map(|usage| usage.peak_memory_bytes))
+    /// Of all processes that serve the directory, the agent included.
+    pub(super) fn usage(&self) -> Result<Usage> {
+        let agent = self.agent.as_ref().map(Agent::usage).transpose()?;
+        // Daemons have paths in the scratch directory among their arguments.
+        let daemons = Usage::of_processes_about(self.scratch.path())?;
+        Ok(agent.unwrap_or_default() + daemons)
     }
 }
 
