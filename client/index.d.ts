@@ -49,6 +49,11 @@ export interface Compression {
   level?: number;
   /** Compressing threads, 1 to 256; as many as there are cores when absent. */
   threads?: number;
+  /**
+   * Bytes of a data block: a power of two from 4096 to 1048576, 131072 when absent.
+   * Larger blocks compress better and make small reads slower.
+   */
+  blockSize?: number;
 }
 
 /** What {@link Sandbox.createBackup} takes. */
@@ -63,6 +68,17 @@ export interface BackupOptions {
   gitignore?: boolean;
   /** What else to leave out: patterns in `.gitignore` syntax, relative to `dir`. */
   excludes?: string[];
+  /** Of directories with a valid `CACHEDIR.TAG`, keep only the tag. False when absent. */
+  excludeCaches?: boolean;
+  /** Leave out files of more bytes than this. */
+  excludeLargerThan?: number;
+  /**
+   * Enter directories that are other file systems. When false or absent they are kept, but
+   * empty; directories that were restored are always read.
+   */
+  crossFileSystems?: boolean;
+  /** What to do about entries that cannot be read: `fail` (the default), or leave them out and report them. */
+  onUnreadable?: "fail" | "skip";
   /** zstd when absent. */
   compression?: Compression;
 }
@@ -88,6 +104,51 @@ export interface EntryCounts {
   bytes: number;
   /** Entries that exclude rules left out. A directory counts once, whatever is in it. */
   excluded: number;
+  /** Entries that were left out because they could not be read. */
+  unreadable: number;
+  /** Entries that changed while they were read. */
+  changed: number;
+}
+
+/** How many there were, and the first of them: all that are worth sending. */
+export interface Listed<T> {
+  count: number;
+  first: T[];
+}
+
+/**
+ * What a backup met that you should know of, at most the first 100 of each.
+ * Paths are relative to the directory; bytes that are not UTF-8 became U+FFFD.
+ */
+export interface BackupReport {
+  /** Entries that are not in the archive because they could not be read (`onUnreadable: "skip"`). */
+  unreadable: Listed<{ path: string; error: string }>;
+  /**
+   * Entries that changed while they were read: `vanished` and `retyped` ones are not in the
+   * archive; of the others, it has what was read.
+   */
+  changed: Listed<{
+    path: string;
+    change: "vanished" | "retyped" | "replaced" | "shrunk" | "grown" | "modified";
+  }>;
+  /** Directories that were kept empty because they are other file systems. */
+  otherFileSystems: Listed<string>;
+  /** Extended attributes outside `user.`, `trusted.`, `security.` and POSIX ACLs, which no archive can hold. */
+  droppedXattrs: Listed<{ path: string; name: string }>;
+}
+
+/** What {@link Sandbox.previewBackup} gives. */
+export interface BackupPreview {
+  dir: string;
+  counts: EntryCounts;
+  /** Paths that would be in the archive, relative to `dir`; at most the first 10,000. */
+  included: Listed<string>;
+  /** What rules leave out, with everything below; at most the first 10,000. */
+  excluded: Listed<{
+    path: string;
+    rule: "excludes" | "gitignore" | "excludeCaches" | "excludeLargerThan";
+  }>;
+  report: BackupReport;
 }
 
 /** What {@link Sandbox.createBackup} gives: the handle, and what became of the directory. */
@@ -95,6 +156,79 @@ export interface CreatedBackup extends DirectoryBackup {
   /** Bytes of the archive. */
   readonly sizeBytes: number;
   readonly counts: EntryCounts;
+  readonly report: BackupReport;
+}
+
+/** A stored backup. */
+export interface BackupRecord extends DirectoryBackup {
+  readonly name: string | null;
+  /** Bytes of the archive. */
+  readonly sizeBytes: number;
+  /** Seconds from `createdAt` until it can no longer be restored. */
+  readonly ttl: number;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+  /** Whether it can be restored now. */
+  readonly state: "active" | "expired";
+  /** The id of the Durable Object that made it; absent from other writers, as are the fields below. */
+  readonly sandbox?: string;
+  readonly compression?: Compression;
+  readonly counts?: EntryCounts;
+}
+
+/** What {@link Sandbox.listBackups} takes: filters, an order, a page. */
+export interface ListBackups {
+  dir?: string;
+  name?: string;
+  state?: "active" | "expired";
+  /** `createdAt` when absent. */
+  sort?: "createdAt" | "expiresAt" | "sizeBytes" | "name" | "dir";
+  /** `desc` when absent. */
+  order?: "asc" | "desc";
+  /** Records of a page: 1 to 1000, 100 when absent. */
+  limit?: number;
+  /** Of the page before; filters and order must be the same. */
+  cursor?: string;
+}
+
+/** What {@link Sandbox.listBackups} gives. */
+export interface BackupPage {
+  backups: BackupRecord[];
+  /** For the next page; absent from the last. */
+  cursor?: string;
+}
+
+/**
+ * What {@link Sandbox.pruneBackups} takes. The rules apply to each directory by itself, and a
+ * backup that any of them wants is kept. Hours, days, weeks (from Monday) and months are those
+ * of the calendar in UTC; of each that has backups, the newest one is kept.
+ */
+export interface PruneBackups {
+  /** Only backups of this directory. */
+  dir?: string;
+  keepLast?: number;
+  keepHourly?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  /** Keep what was made within so many seconds before the newest one. */
+  keepWithin?: number;
+  /** Delete what can no longer be restored, whatever the rules say. */
+  expired?: boolean;
+  /** Delete nothing, and tell what would be deleted. */
+  dryRun?: boolean;
+}
+
+/** What {@link Sandbox.pruneBackups} gives. */
+export interface PruneResult {
+  dryRun: boolean;
+  kept: number;
+  /** What was deleted, or would be; at most the first 1000. */
+  deleted: Listed<BackupRecord>;
+  /** Bytes of their archives. */
+  freedBytes: number;
 }
 
 /**
@@ -266,6 +400,12 @@ export interface Sandbox {
   createBackup(options: BackupOptions): Promise<CreatedBackup>;
 
   /**
+   * Tells what a backup with the same options would hold. Stores nothing.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`
+   */
+  previewBackup(options: BackupOptions): Promise<BackupPreview>;
+
+  /**
    * Puts a backup in place of `backup.dir`, copy-on-write: writes never reach
    * the backup, and restoring again discards them. The mount does not outlive
    * the container: restore again after a restart.
@@ -275,6 +415,42 @@ export interface Sandbox {
 
   /** Takes a restored directory away again; what it covered reappears. */
   unmountBackup(dir: string): Promise<UnmountResult>;
+
+  /**
+   * Backups of this sandbox, the newest first unless something else is asked for. Starts nothing.
+   * @throws `INVALID_BACKUP_CONFIG`
+   */
+  listBackups(query?: ListBackups): Promise<BackupPage>;
+
+  /**
+   * A stored backup, whichever sandbox made it. Starts nothing.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`
+   */
+  getBackup(backup: string | { id: string }): Promise<BackupRecord>;
+
+  /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
+  deleteBackup(
+    backup: string | { id: string },
+  ): Promise<{ success: true; id: string; existed: boolean }>;
+
+  /**
+   * Deletes the backups of this sandbox that no rule keeps.
+   * @throws `INVALID_BACKUP_CONFIG` when no rule is given
+   */
+  pruneBackups(rules: PruneBackups): Promise<PruneResult>;
+
+  /**
+   * Makes the index that {@link Sandbox.listBackups} reads anew from the bucket, with the backups
+   * of writers that do not say which sandbox was theirs, such as `@cloudflare/sandbox` 0.12.
+   */
+  reindexBackups(): Promise<{ indexed: number; unreadable: Listed<string> }>;
+
+  /**
+   * Ends the backup or restore under way and waits until nothing of it is left; its caller
+   * gets an error whose `context.cancelled` is true. One that is about to commit still does.
+   * {@link Sandbox.status} shows what is under way.
+   */
+  cancelOperation(): Promise<{ cancelled: Operation | null }>;
 
   /**
    * Runs a command with `/bin/sh -c` and waits for its end.
@@ -325,10 +501,27 @@ export interface Operation {
   dir: string;
   /** ISO 8601. */
   startedAt: string;
-  /** Bytes moved so far. */
+  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
+  /** Bytes of files (backup) or of the archive (restore) that are done. */
   bytesDone: number;
   /** Bytes there are, when that is known. */
   bytesTotal?: number;
+  /** Of `bytesDone`, lately. */
+  bytesPerSecond?: number;
+  /** Until all bytes are done, at that rate. */
+  secondsLeft?: number;
+  /** Of a backup: entries found so far. */
+  entriesScanned?: number;
+  /** Of a backup: bytes of the files found so far. */
+  bytesScanned?: number;
+  /** Of a backup: files whose content is in the archive. */
+  filesRead?: number;
+  /** Of a backup: bytes of file content that were read. */
+  bytesRead?: number;
+  /** Of a backup: bytes of archive that were made of them. */
+  bytesCompressed?: number;
+  /** Of a backup: bytes of archive that R2 has taken. */
+  bytesUploaded?: number;
 }
 
 /** What {@link Sandbox.status} gives. */

@@ -30,12 +30,40 @@ class Sandbox {
     return this.#call("createBackup", [options]);
   }
 
+  previewBackup(options) {
+    return this.#call("previewBackup", [options]);
+  }
+
   restoreBackup(backup) {
     return this.#call("restoreBackup", [backup]);
   }
 
   unmountBackup(dir) {
     return this.#call("unmountBackup", [dir]);
+  }
+
+  cancelOperation() {
+    return this.#call("cancelOperation", []);
+  }
+
+  listBackups(query = {}) {
+    return this.#call("listBackups", [query]);
+  }
+
+  getBackup(id) {
+    return this.#call("getBackup", [id]);
+  }
+
+  deleteBackup(id) {
+    return this.#call("deleteBackup", [id]);
+  }
+
+  pruneBackups(rules) {
+    return this.#call("pruneBackups", [rules]);
+  }
+
+  reindexBackups() {
+    return this.#call("reindexBackups", []);
   }
 
   exec(command, options = {}) {

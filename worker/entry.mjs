@@ -8,8 +8,15 @@ export default worker;
 
 const METHODS = [
   "createBackup",
+  "previewBackup",
   "restoreBackup",
   "unmountBackup",
+  "cancelOperation",
+  "listBackups",
+  "getBackup",
+  "deleteBackup",
+  "pruneBackups",
+  "reindexBackups",
   "exec",
   "execStream",
   "writeFile",

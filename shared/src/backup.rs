@@ -480,6 +480,10 @@ pub struct BackupMetadata {
     /// What the archive holds; absent from other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<EntryCounts>,
+    /// The sandbox that made it: the id of its Durable Object. Absent from
+    /// other writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
     /// [`METADATA_VERSION`] of the writer; absent from other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format_version: Option<u32>,
@@ -524,6 +528,7 @@ mod tests {
             checksum: None,
             compression: None,
             counts: None,
+            sandbox: None,
             format_version: None,
         }
     }

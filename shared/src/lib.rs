@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backup;
+pub mod catalogue;
 pub mod error;
 pub mod files;
 pub mod protocol;

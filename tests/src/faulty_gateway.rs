@@ -22,6 +22,10 @@ pub enum Fault {
     /// Nothing.
     #[default]
     None,
+    /// Uploads of parts get no answer.
+    HoldsParts,
+    /// The first attempt at each part loses a bit on the way.
+    ChangesPartsOnce,
     /// Every upload of a part is refused, for good.
     RefusesParts,
     /// Every upload of a part but the first is refused, for good.
@@ -59,6 +63,8 @@ struct Faults {
 
 enum Verdict {
     Pass,
+    Hold,
+    Change,
     Refuse(StatusCode),
     BreakOff,
 }
@@ -134,6 +140,8 @@ impl Inner {
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
         let verdict = match faults.fault {
+            Fault::HoldsParts if is_part => Verdict::Hold,
+            Fault::ChangesPartsOnce if is_part && is_first_attempt => Verdict::Change,
             Fault::RefusesParts if is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::RefusesLaterParts if is_part && faults.parts > 1 => {
                 Verdict::Refuse(StatusCode::FORBIDDEN)
@@ -150,8 +158,12 @@ impl Inner {
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let mut change = false;
     match inner.judge(&request) {
         Verdict::Pass => {}
+        Verdict::Change => change = true,
+        // Until the agent gives up.
+        Verdict::Hold => return std::future::pending().await,
         Verdict::Refuse(status) => return answer(status, Body::empty()),
         // A body that fails before its first byte takes the connection with it.
         Verdict::BreakOff => {
@@ -159,23 +171,27 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             return answer(StatusCode::OK, Body::from_stream(broken));
         }
     }
-    match pass_on(&inner, request).await {
+    match pass_on(&inner, request, change).await {
         Ok(response) => response,
         Err(error) => answer(StatusCode::BAD_GATEWAY, Body::from(error.to_string())),
     }
 }
 
-async fn pass_on(inner: &Inner, request: Request) -> anyhow::Result<Response> {
+async fn pass_on(inner: &Inner, request: Request, change: bool) -> anyhow::Result<Response> {
     let (head, body) = request.into_parts();
     let key_and_query = head.uri.to_string();
     let key_and_query = key_and_query.trim_start_matches("/gateway");
     let mut headers = head.headers;
     headers.remove("host");
+    let mut body = to_bytes(body, usize::MAX).await?.to_vec();
+    if change && let Some(byte) = body.last_mut() {
+        *byte ^= 1;
+    }
     let response = inner
         .client
         .request(head.method, format!("{}{key_and_query}", inner.target))
         .headers(headers)
-        .body(to_bytes(body, usize::MAX).await?)
+        .body(body)
         .send()
         .await?;
     let mut answer = answer(response.status(), Body::empty());

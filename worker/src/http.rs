@@ -3,7 +3,7 @@
 use sandbox_shared::{ErrorCode, Result, SandboxError, rules};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
-use worker::{Env, Request, Response};
+use worker::{Env, Headers, Request, Response};
 
 use crate::{
     config::{API_TOKEN, Config, SANDBOX_BINDING},
@@ -15,16 +15,29 @@ pub mod routes;
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
 const SANDBOXES: &str = "/v1/sandboxes/";
 
+/// Where the routes are described.
+const OPENAPI_ROUTE: &str = "/openapi.json";
+/// The description, in OpenAPI 3.1.
+const OPENAPI: &str = include_str!("http/openapi.json");
+
 /// Answers a request from outside.
 pub async fn handle(request: Request, env: Env) -> worker::Result<Response> {
     let config = Config::from_env(env.clone());
     if request.path().starts_with(gateway::ROUTE) {
         return gateway::handle(request, &config).await;
     }
+    if request.path() == OPENAPI_ROUTE {
+        return Response::from_bytes(OPENAPI.into())
+            .map(|response| response.with_headers(json_headers()));
+    }
     match forward(request, &env, &config).await {
         Ok(response) => Ok(response),
         Err(error) => error_response(&error),
     }
+}
+
+fn json_headers() -> Headers {
+    Headers::from_iter([("content-type", "application/json")])
 }
 
 async fn forward(request: Request, env: &Env, config: &Config) -> Result<Response> {

@@ -13,7 +13,9 @@ pub mod config;
 pub mod container;
 pub mod http;
 pub mod lifecycle;
+pub mod operations;
 pub mod sandbox;
+pub mod sse;
 pub mod storage;
 
 use sandbox_shared::{ErrorCode, Result, SandboxError};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{ErrorCode, Result, SandboxError, protocol};
+use sandbox_shared::{ErrorCode, Result, SandboxError, hex, protocol};
 use serde::{Deserialize, Serialize};
 use worker::{Delay, State, Storage};
 
@@ -230,8 +230,7 @@ async fn wait_until_ready(agent: &Agent) -> Result<(), String> {
 }
 
 fn random_token() -> Result<String> {
-    let bytes = random_bytes::<32>()?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&random_bytes::<32>()?))
 }
 
 fn storage(error: worker::Error) -> SandboxError {

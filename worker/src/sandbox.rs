@@ -6,32 +6,46 @@
 
 #![allow(missing_docs, reason = "the durable_object macro makes public methods")]
 
-use std::{cell::RefCell, rc::Rc};
+use std::{pin::pin, rc::Rc};
 
-use futures_util::stream;
+use futures_util::{
+    future::{Either, select},
+    stream,
+};
 use sandbox_shared::{
-    BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError, Strategy,
+    BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
+    Strategy,
+    catalogue::{
+        BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
+        ReindexResult,
+    },
     files::{
         ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
         ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
     },
     protocol::{Exec, MountStatus, UnmountBackup, UnmountResult, paths},
+    report::BackupPreview,
     rules,
 };
 use serde::Serialize;
+use tokio::sync::oneshot;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Method, Request, Response, State, durable_object};
 
 use crate::{
     agent::{json, with_query},
     backup::{
-        Context, Operation, ProgressReport, ProgressSlot,
         create::{self, CreatedBackup},
-        restore,
+        delete, preview, prune, reindex, restore,
     },
+    clock,
     config::Config,
     http,
     lifecycle::Lifecycle,
+    operations::{Cancellation, Operation, Operations},
+    sse,
+    storage::{bucket::BackupBucket, index::Index},
 };
 
 mod rpc;
@@ -41,19 +55,24 @@ mod rpc;
 pub struct Sandbox {
     config: Rc<Config>,
     lifecycle: Rc<Lifecycle>,
-    /// Taken by the operation that runs; fair, so others follow in order.
-    operations: tokio::sync::Mutex<()>,
-    progress: ProgressSlot,
+    index: Rc<Index>,
+    operations: Rc<Operations>,
 }
 
 impl DurableObject for Sandbox {
     fn new(state: State, env: Env) -> Self {
         let config = Rc::new(Config::from_env(env));
+        let index = Rc::new(Index::new(state.storage().sql(), state.id().to_string()));
+        let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
-            lifecycle: Rc::new(Lifecycle::new(state, config.clone())),
+            operations: Rc::new(Operations::new(
+                config.clone(),
+                lifecycle.clone(),
+                index.clone(),
+            )),
+            index,
+            lifecycle,
             config,
-            operations: tokio::sync::Mutex::new(()),
-            progress: Rc::new(RefCell::new(None)),
         }
     }
 
@@ -90,40 +109,143 @@ pub struct ContainerStatus {
 }
 
 impl Sandbox {
-    /// Waits for its turn and runs one operation.
-    async fn exclusively<T>(
-        &self,
-        operation: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let _turn = self.operations.lock().await;
-        let context = Context {
-            config: &self.config,
-            lifecycle: &self.lifecycle,
-            progress: ProgressReport::new(self.progress.clone()),
-        };
-        operation(&context).await
-    }
-
     /// Archives a directory into the bucket.
     pub async fn create_backup(&self, options: BackupOptions) -> Result<CreatedBackup> {
-        self.exclusively(async |context| create::create(context, options).await)
-            .await
+        create_backup(&self.operations, options, Cancellation::default()).await
+    }
+
+    /// The same as server-sent events: [`OperationEvent`]s, the last of which
+    /// is the result or the error. It is cancelled when the reader goes away.
+    pub fn create_backup_stream(&self, options: BackupOptions) -> Result<Response> {
+        let options = options.validate(&self.config.allowed_roots()?)?;
+        self.operation_stream(async |operations, cancellation| {
+            create_backup(&operations, options, cancellation).await
+        })
+    }
+
+    /// What a backup would hold.
+    pub async fn preview_backup(&self, options: BackupOptions) -> Result<BackupPreview> {
+        let roots = self.config.allowed_roots()?;
+        let agent = self.lifecycle.agent().await?;
+        preview::preview(&agent, &roots, options).await
     }
 
     /// Gives a directory back, copy-on-write.
     pub async fn restore_backup(&self, request: RestoreRequest) -> Result<RestoreBackupResult> {
-        self.exclusively(async |context| restore::restore(context, request).await)
-            .await
+        restore_backup(&self.operations, request, Cancellation::default()).await
+    }
+
+    /// The same as server-sent events, like [`Self::create_backup_stream`].
+    pub fn restore_backup_stream(&self, request: RestoreRequest) -> Result<Response> {
+        let request = request.validate(&self.config.allowed_roots()?)?;
+        self.operation_stream(async |operations, cancellation| {
+            restore_backup(&operations, request, cancellation).await
+        })
     }
 
     /// Takes a restored directory away; what was there before comes back.
     pub async fn unmount_backup(&self, dir: &str) -> Result<UnmountResult> {
         let dir = self.config.allowed_roots()?.check(dir)?;
-        self.exclusively(async |context| {
-            let agent = context.lifecycle.agent().await?;
-            agent.unmount(&UnmountBackup { dir }).await
-        })
-        .await
+        self.operations
+            .run(Cancellation::default(), async |context| {
+                let agent = context.lifecycle.agent().await?;
+                agent.unmount(&UnmountBackup { dir }).await
+            })
+            .await
+    }
+
+    /// Backups of this sandbox: a page of them, filtered and sorted.
+    pub fn list_backups(&self, query: &ListBackups) -> Result<BackupPage> {
+        self.index.list(query, clock::now())
+    }
+
+    /// One stored backup, whichever sandbox made it.
+    pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
+        let metadata = self.bucket(ErrorCode::BackupNotFound)?.metadata(id).await?;
+        match metadata {
+            Some(metadata) => Ok(BackupRecord::new(metadata, clock::now())),
+            None => Err(SandboxError::new(
+                ErrorCode::BackupNotFound,
+                format!("backup {id} has no metadata in the bucket"),
+            )
+            .with("id", id.as_str())),
+        }
+    }
+
+    /// Deletes a backup, whichever sandbox made it.
+    pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        delete::delete(&bucket, &self.index, id).await
+    }
+
+    /// Deletes the backups of this sandbox that no rule keeps.
+    pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        prune::prune(&bucket, &self.index, request, clock::now()).await
+    }
+
+    /// Makes the index anew from the bucket.
+    pub async fn reindex_backups(&self) -> Result<ReindexResult> {
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        reindex::reindex(&bucket, &self.index).await
+    }
+
+    fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
+        Ok(BackupBucket::new(self.config.bucket()?, on_failure))
+    }
+
+    /// Ends the operation that runs, and leaves nothing of it.
+    pub async fn cancel_operation(&self) -> CancelResult {
+        CancelResult {
+            cancelled: self.operations.cancel().await,
+        }
+    }
+
+    /// Runs `operation` and streams how far it is.
+    fn operation_stream<T: Serialize + 'static>(
+        &self,
+        operation: impl AsyncFnOnce(Rc<Operations>, Cancellation) -> Result<T> + 'static,
+    ) -> Result<Response> {
+        let (operations, cancellation) = (self.operations.clone(), Cancellation::default());
+        let (sender, receiver) = oneshot::channel();
+        // On its own, so that it can clean up after the reader has gone.
+        spawn_local({
+            let (operations, cancellation) = (operations.clone(), cancellation.clone());
+            async move {
+                let _ = sender.send(operation(operations, cancellation).await);
+            }
+        });
+        let guard = CancelOnDrop(cancellation);
+        let events = stream::unfold(Some((receiver, guard)), move |running| {
+            let operations = operations.clone();
+            async move {
+                let (receiver, guard) = running?;
+                let next = {
+                    let progress = pin!(operations.progress_of(&guard.0));
+                    match select(receiver, progress).await {
+                        Either::Left((outcome, _)) => Err(outcome),
+                        Either::Right((operation, receiver)) => Ok((operation, receiver)),
+                    }
+                };
+                Some(match next {
+                    Ok((operation, receiver)) => {
+                        let event = OperationEvent::<T>::Progress {
+                            operation: Box::new(operation),
+                        };
+                        (sse::event(&Ok(event)), Some((receiver, guard)))
+                    }
+                    Err(outcome) => {
+                        let lost = |_| {
+                            SandboxError::new(ErrorCode::InternalError, "the operation was lost")
+                        };
+                        let outcome = outcome.map_err(lost).flatten();
+                        let last = outcome.map(|result| OperationEvent::Result { result });
+                        (sse::event(&last), None)
+                    }
+                })
+            }
+        });
+        sse::response(events)
     }
 
     /// Runs a command to its end.
@@ -162,25 +284,13 @@ impl Sandbox {
         let agent = self.lifecycle.agent().await?;
         let events = agent.events(paths::EXEC, exec).await?;
         // The agent stays in use for as long as the stream lives.
-        let lines = stream::unfold(Some((events, agent)), async |running| {
+        sse::response(stream::unfold(Some((events, agent)), async |running| {
             let (mut events, agent) = running?;
             let event: Result<ExecEvent> = events.next().await;
-            let (text, rest) = match &event {
-                Ok(ExecEvent::Exit { .. }) => (serde_json::to_string(&event.ok()), None),
-                Ok(event) => (serde_json::to_string(event), Some((events, agent))),
-                Err(error) => (serde_json::to_string(&ErrorEvent { error }), None),
-            };
-            let line = text.map(|text| format!("data: {text}\n\n").into_bytes());
-            Some((line.map_err(worker::Error::from), rest))
-        });
-        let internal =
-            |error: worker::Error| SandboxError::new(ErrorCode::InternalError, error.to_string());
-        let mut response = Response::from_stream(lines).map_err(internal)?;
-        response
-            .headers_mut()
-            .set("content-type", "text/event-stream")
-            .map_err(internal)?;
-        Ok(response)
+            let ends = matches!(event, Ok(ExecEvent::Exit { .. }) | Err(_));
+            let rest = (!ends).then_some((events, agent));
+            Some((sse::event(&event), rest))
+        }))
     }
 
     /// Writes a file, making its parent directories; `content` is a string,
@@ -262,7 +372,7 @@ impl Sandbox {
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
             mounts,
-            operation: self.progress.borrow().clone(),
+            operation: self.operations.current(),
         })
     }
 
@@ -272,10 +382,54 @@ impl Sandbox {
     }
 }
 
-/// The last event of a stream that was cut off.
+async fn create_backup(
+    operations: &Operations,
+    options: BackupOptions,
+    cancellation: Cancellation,
+) -> Result<CreatedBackup> {
+    operations
+        .run(cancellation, async |context| {
+            create::create(context, options).await
+        })
+        .await
+}
+
+async fn restore_backup(
+    operations: &Operations,
+    request: RestoreRequest,
+    cancellation: Cancellation,
+) -> Result<RestoreBackupResult> {
+    operations
+        .run(cancellation, async |context| {
+            restore::restore(context, request).await
+        })
+        .await
+}
+
+/// One event of a backup or restore that is streamed.
 #[derive(Serialize)]
-struct ErrorEvent<'a> {
-    error: &'a SandboxError,
+#[serde(tag = "type", rename_all = "camelCase")]
+enum OperationEvent<T> {
+    /// It got further.
+    Progress { operation: Box<Operation> },
+    /// It is done.
+    Result { result: T },
+}
+
+/// What `cancelOperation` gives.
+#[derive(Clone, Debug, Serialize)]
+pub struct CancelResult {
+    /// The operation that was under way, if there was one. It has ended.
+    pub cancelled: Option<Operation>,
+}
+
+/// Cancels an operation that nobody waits for any more.
+struct CancelOnDrop(Cancellation);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.request();
+    }
 }
 
 /// Output of a command, as much of it as a result may hold.

@@ -7,6 +7,7 @@
 
 pub mod bucket;
 pub mod gateway;
+pub mod index;
 pub mod keys;
 pub mod presign;
 pub mod sigv4;

@@ -43,10 +43,5 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 pub fn random_token() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the system gave no random bytes")?;
-    Ok(hex(&bytes))
-}
-
-/// `bytes` in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(sandbox_shared::hex(&bytes))
 }

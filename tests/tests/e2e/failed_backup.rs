@@ -14,6 +14,7 @@ crate::tests![
     refused_upload_leaves_nothing,
     upload_refused_half_way_leaves_nothing,
     passing_faults_are_retried,
+    changed_parts_are_sent_again,
 ];
 
 /// Several parts, whatever their size may be: this does not compress.
@@ -76,4 +77,17 @@ async fn passing_faults_are_retried(stage: Arc<Stage>) {
     sandbox.restore_backup(&backup).await.unwrap();
     assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
     assert!(gateway.failures() >= 1);
+}
+
+async fn changed_parts_are_sent_again(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, "changed-parts");
+    with_random_files(&sandbox).await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    let gateway = stage.faulty_gateway(Fault::ChangesPartsOnce).await;
+    let backup = sandbox.backup("/workspace").await;
+    assert!(gateway.failures() >= 3, "{}", gateway.failures());
+    drop(gateway);
+    sandbox.run("rm *").await;
+    sandbox.restore_backup(&backup).await.unwrap();
+    assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
 }

@@ -17,6 +17,7 @@ crate::tests![
     unknown_routes_and_methods,
     names_of_sandboxes,
     the_gateway_wants_a_signature,
+    every_described_route_exists,
 ];
 
 async fn json_of(response: Response, status: u16) -> Value {
@@ -177,7 +178,7 @@ async fn unknown_routes_and_methods(stage: Arc<Stage>) {
     for (method, route, code) in [
         (Method::GET, "nonsense", "ROUTE_NOT_FOUND"),
         (Method::GET, "", "ROUTE_NOT_FOUND"),
-        (Method::GET, "backups", "METHOD_NOT_ALLOWED"),
+        (Method::PUT, "backups", "METHOD_NOT_ALLOWED"),
         (Method::PATCH, "files?path=/tmp/x", "METHOD_NOT_ALLOWED"),
         (Method::POST, "status", "METHOD_NOT_ALLOWED"),
     ] {
@@ -231,4 +232,27 @@ async fn the_gateway_wants_a_signature(stage: Arc<Stage>) {
         }
     }
     assert_eq!(sandbox.restore_backup(&backup).await.unwrap().id, backup.id);
+}
+
+async fn every_described_route_exists(stage: Arc<Stage>) {
+    let description = reqwest::get(format!("{}/openapi.json", stage.address()));
+    let description = json_of(description.await.unwrap(), 200).await;
+    assert_eq!(description["openapi"], "3.1.0");
+    let http = stage.http("described");
+    let mut operations = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        let route = path.strip_prefix("/v1/sandboxes/{name}/").unwrap();
+        let route = route.replace("{id}", "00000000-0000-4000-8000-000000000000");
+        for method in ["get", "put", "post", "delete"] {
+            let described = methods.get(method).is_some();
+            operations += usize::from(described);
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let response = http.request(method.clone(), &route).send().await.unwrap();
+            let exists = !matches!(response.status().as_u16(), 404 | 405)
+                || ["BACKUP_NOT_FOUND", "FILE_NOT_FOUND"]
+                    .contains(&code_of(response).await.as_str());
+            assert_eq!(exists, described, "{method} {route}");
+        }
+    }
+    assert!(operations >= 20, "{operations}");
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod archive;
+mod catalogue;
 mod concurrency;
 mod container;
 mod copy_on_write;
@@ -27,7 +28,9 @@ mod large_tree;
 mod missing_backup;
 mod missing_settings;
 mod production;
+mod progress;
 mod restore;
+mod selection;
 
 use std::{
     pin::Pin,
@@ -71,6 +74,7 @@ fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
+        catalogue::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),
@@ -89,7 +93,9 @@ fn all() -> Vec<Tests> {
         missing_backup::tests(),
         missing_settings::tests(),
         production::tests(),
+        progress::tests(),
         restore::tests(),
+        selection::tests(),
     ]
 }
 

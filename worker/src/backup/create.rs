@@ -8,15 +8,18 @@ use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, EntryCounts, ErrorCode, Result,
     SandboxError,
     backup::METADATA_VERSION,
-    protocol::{CreateBackup, CreateEvent, PartUrls, UploadedArchive, paths},
+    protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
+    report::BackupReport,
 };
 use serde::{Deserialize, Serialize};
 use worker::Storage;
 
-use super::Context;
+use super::{Context, cancelled_error};
 use crate::{
     agent::Agent,
-    clock, random_bytes,
+    clock,
+    operations::Phase,
+    random_bytes,
     storage::{bucket::BackupBucket, presign::Presigner},
 };
 
@@ -34,6 +37,8 @@ pub struct CreatedBackup {
     pub size_bytes: u64,
     /// What went into it and what was left out.
     pub counts: EntryCounts,
+    /// What was met.
+    pub report: BackupReport,
 }
 
 /// An upload that may have to be removed.
@@ -53,7 +58,7 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
 
     let id = BackupId::from_random(random_bytes()?);
     let created_at = clock::now();
-    context.progress.begin("createBackup", &id, &options.dir);
+    context.begin("createBackup", &id, &options.dir);
     let agent = context.lifecycle.agent().await?;
     let mut upload = Upload {
         id: &id,
@@ -65,6 +70,12 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
     };
     let stored = async {
         let archive = upload.run(&options, context).await?;
+        if context.cancellation.is_requested() {
+            return Err(cancelled_error(ErrorCode::BackupCreateFailed));
+        }
+        context
+            .progress
+            .update(|operation| operation.phase = Phase::Committing);
         upload.complete(&archive).await?;
         let metadata = BackupMetadata {
             id: id.clone(),
@@ -76,9 +87,14 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
             checksum: Some(archive.checksum.clone()),
             compression: Some(options.compression.clone()),
             counts: Some(archive.counts),
+            sandbox: Some(context.index.sandbox().to_owned()),
             format_version: Some(METADATA_VERSION),
         };
         bucket.put_metadata(&metadata).await?;
+        // The backup exists now, with or without its entry in the index.
+        if let Err(error) = context.index.put(&metadata) {
+            worker::console_error!("indexing backup {id}: {error}");
+        }
         Ok(archive)
     }
     .await;
@@ -95,6 +111,7 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
                 },
                 size_bytes: archive.size_bytes,
                 counts: archive.counts,
+                report: archive.report,
             })
         }
         Err(error) => {
@@ -126,23 +143,28 @@ impl Upload<'_> {
         let request = CreateBackup {
             id: self.id.clone(),
             dir: options.dir.clone(),
-            gitignore: options.gitignore,
-            excludes: options.excludes.clone(),
+            selection: options.selection(),
             compression: options.compression.clone(),
         };
         let mut events = self.agent.events(paths::BACKUPS, &request).await?;
         loop {
-            match events.next().await? {
-                CreateEvent::Scanned { counts } => {
-                    context.progress.advance(0, Some(counts.bytes));
-                }
-                CreateEvent::Progress { bytes_read, .. } => {
-                    context.progress.advance(bytes_read, None);
-                }
+            let next = context.next(&mut events, ErrorCode::BackupCreateFailed);
+            match next.await? {
+                CreateEvent::Scanned { counts } => context.progress.update(|operation| {
+                    operation.phase = Phase::Uploading;
+                    operation.bytes_total = Some(counts.bytes);
+                }),
+                CreateEvent::Progress(progress) => context.progress.update(|operation| {
+                    if operation.phase == Phase::Starting {
+                        operation.phase = Phase::Scanning;
+                    }
+                    operation.bytes_done = progress.bytes_read;
+                    operation.backup = Some(progress);
+                }),
                 CreateEvent::PartsNeeded { first, count } => {
                     self.give_parts(first, count).await?;
                 }
-                CreateEvent::Uploaded(archive) => return Ok(archive),
+                CreateEvent::Uploaded(archive) => return Ok(*archive),
                 CreateEvent::Failed(error) => return Err(error),
                 // An agent newer than this Worker may have more to tell.
                 _ => {}
@@ -201,9 +223,6 @@ impl Upload<'_> {
             .await
     }
 }
-
-/// The most parts an upload may have (R2, "Multipart upload limits").
-const MAX_PARTS: u32 = 10_000;
 
 /// Removes what a backup left that did not come to its end. One whose metadata
 /// is there did, and only its note is removed.

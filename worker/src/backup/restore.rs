@@ -8,7 +8,7 @@ use sandbox_shared::{
 use time::OffsetDateTime;
 
 use super::Context;
-use crate::{clock, storage::presign::Presigner};
+use crate::{clock, operations::Phase, storage::presign::Presigner};
 
 /// Restores a backup.
 pub async fn restore(
@@ -18,9 +18,7 @@ pub async fn restore(
     let RestoreRequest { backup, strategy } = request.validate(&context.config.allowed_roots()?)?;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    context
-        .progress
-        .begin("restoreBackup", &backup.id, &backup.dir);
+    context.begin("restoreBackup", &backup.id, &backup.dir);
 
     let not_found = |what: &str| {
         SandboxError::new(
@@ -35,9 +33,10 @@ pub async fn restore(
         .ok_or_else(|| not_found("metadata"))?;
     check_ttl(&metadata, clock::now())?;
     let size_bytes = bucket
-        .archive_size(&backup.id)
+        .archive(&backup.id)
         .await?
-        .ok_or_else(|| not_found("archive"))?;
+        .ok_or_else(|| not_found("archive"))?
+        .size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,
@@ -61,13 +60,16 @@ pub async fn restore(
     };
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
-        match events.next().await? {
+        let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);
+        match next.await? {
             RestoreEvent::Progress {
                 bytes_downloaded,
                 bytes_total,
-            } => context
-                .progress
-                .advance(bytes_downloaded, Some(bytes_total)),
+            } => context.progress.update(|operation| {
+                operation.phase = Phase::Mounting;
+                operation.bytes_done = bytes_downloaded;
+                operation.bytes_total = Some(bytes_total);
+            }),
             RestoreEvent::Mounted(mount) => {
                 return Ok(RestoreBackupResult {
                     success: true,

@@ -1,7 +1,8 @@
 //! The routes of one sandbox: the same methods as over RPC.
 
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError,
+    BackupId, ErrorCode, Result, SandboxError,
+    catalogue::ListBackups,
     error::from_json,
     files::{ListFilesOptions, MkdirOptions},
     protocol::UnmountBackup,
@@ -27,11 +28,27 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     match (request.method(), route) {
         (Method::Post, "backups") => {
             let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            if wants_events(&request) {
+                return sandbox.create_backup_stream(options);
+            }
             let created = sandbox.create_backup(options).await?;
             Ok(json(&created)?.with_status(201))
         }
+        (Method::Get, "backups") => json(&sandbox.list_backups(&query(&url)?)?),
+        (Method::Post, "prune") => {
+            let rules = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            json(&sandbox.prune_backups(rules).await?)
+        }
+        (Method::Post, "reindex") => json(&sandbox.reindex_backups().await?),
+        (Method::Post, "preview") => {
+            let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            json(&sandbox.preview_backup(options).await?)
+        }
         (Method::Post, "restore") => {
             let restore = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            if wants_events(&request) {
+                return sandbox.restore_backup_stream(restore);
+            }
             json(&sandbox.restore_backup(restore).await?)
         }
         (Method::Post, "unmount") => {
@@ -40,8 +57,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Post, "exec") => {
             let exec = body(&mut request, ErrorCode::InvalidRequest).await?;
-            let accept = request.headers().get("accept").ok().flatten();
-            if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+            if wants_events(&request) {
                 sandbox.exec_stream(&exec).await
             } else {
                 json(&sandbox.exec(&exec).await?)
@@ -72,22 +88,57 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
         (Method::Get, "status") => json(&sandbox.status().await?),
+        (Method::Delete, "operation") => json(&sandbox.cancel_operation().await),
         (Method::Delete, "container") => {
             sandbox.stop().await?;
             Response::empty()
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
+        (method, route) if route.starts_with("backups/") => {
+            let id = BackupId::parse(&route["backups/".len()..])?;
+            match method {
+                Method::Get => json(&sandbox.get_backup(&id).await?),
+                Method::Delete => json(&sandbox.delete_backup(id).await?),
+                _ => Err(wrong_method(&method, route)),
+            }
+        }
         (
             method,
-            "backups" | "restore" | "unmount" | "exec" | "files" | "list" | "mkdir" | "exists"
-            | "status" | "container",
-        ) => Err(SandboxError::new(
-            ErrorCode::MethodNotAllowed,
-            format!("{method} is not a method of {route}"),
-        )),
+            "backups" | "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "files"
+            | "list" | "mkdir" | "exists" | "status" | "operation" | "container",
+        ) => Err(wrong_method(&method, route)),
         _ => Err(no_such_route(url.path())),
     }
+}
+
+fn wrong_method(method: &Method, route: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{method} is not a method of {route}"),
+    )
+}
+
+/// The parameters of a list, as the method takes them.
+fn query(url: &Url) -> Result<ListBackups> {
+    let mut fields = serde_json::Map::new();
+    for (name, value) in url.query_pairs() {
+        let value = match name.as_ref() {
+            "limit" => value
+                .parse::<u32>()
+                .map_or_else(|_| value.into(), Into::into),
+            _ => value.into(),
+        };
+        fields.insert(name.into_owned(), value);
+    }
+    let fields = serde_json::Value::Object(fields).to_string();
+    from_json(&fields, ErrorCode::InvalidBackupConfig)
+}
+
+/// Whether the caller wants to follow an operation rather than wait for it.
+fn wants_events(request: &Request) -> bool {
+    let accept = request.headers().get("accept").ok().flatten();
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
 fn internal(error: worker::Error) -> SandboxError {

@@ -6,7 +6,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use js_sys::{Error, Reflect, Uint8Array};
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError,
+    BackupId, ErrorCode, Result, SandboxError,
     error::deserialize,
     files::{Encoding, FileOptions, ReadFileResult},
     protocol::Exec,
@@ -26,6 +26,60 @@ impl Sandbox {
             to_js(&self.create_backup(options).await?)
         })
         .await
+    }
+
+    /// `previewBackup(options)`
+    #[wasm_bindgen(js_name = previewBackup)]
+    pub async fn rpc_preview_backup(&self, options: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let options = argument("options", options, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.preview_backup(options).await?)
+        })
+        .await
+    }
+
+    /// `listBackups(query)`
+    #[wasm_bindgen(js_name = listBackups)]
+    pub async fn rpc_list_backups(&self, query: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let query = optional("query", query, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.list_backups(&query)?)
+        })
+        .await
+    }
+
+    /// `getBackup(id)`
+    #[wasm_bindgen(js_name = getBackup)]
+    pub async fn rpc_get_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.get_backup(&id_argument(id)?).await?) }).await
+    }
+
+    /// `deleteBackup(id)`
+    #[wasm_bindgen(js_name = deleteBackup)]
+    pub async fn rpc_delete_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.delete_backup(id_argument(id)?).await?) }).await
+    }
+
+    /// `pruneBackups(rules)`
+    #[wasm_bindgen(js_name = pruneBackups)]
+    pub async fn rpc_prune_backups(&self, rules: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let rules = argument("rules", rules, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.prune_backups(rules).await?)
+        })
+        .await
+    }
+
+    /// `reindexBackups()`
+    #[wasm_bindgen(js_name = reindexBackups)]
+    pub async fn rpc_reindex_backups(&self) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.reindex_backups().await?) }).await
+    }
+
+    /// `cancelOperation()`
+    #[wasm_bindgen(js_name = cancelOperation)]
+    pub async fn rpc_cancel_operation(&self) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.cancel_operation().await) }).await
     }
 
     /// `restoreBackup(handle)`
@@ -79,7 +133,7 @@ impl Sandbox {
     ) -> Result<JsValue, JsValue> {
         answer(async {
             let path = path_argument(path)?;
-            let options: FileOptions = optional("options", options)?;
+            let options: FileOptions = optional("options", options, ErrorCode::InvalidRequest)?;
             let content = file_content(content, options.encoding.unwrap_or_default())?;
             to_js(&self.write_file(&path, content).await?)
         })
@@ -91,7 +145,7 @@ impl Sandbox {
     pub async fn rpc_read_file(&self, path: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
             let path = path_argument(path)?;
-            let options: FileOptions = optional("options", options)?;
+            let options: FileOptions = optional("options", options, ErrorCode::InvalidRequest)?;
             let bytes = self
                 .read_file(&path)
                 .await?
@@ -128,7 +182,10 @@ impl Sandbox {
             let path = path_argument(path)?;
             to_js(
                 &self
-                    .list_files(&path, optional("options", options)?)
+                    .list_files(
+                        &path,
+                        optional("options", options, ErrorCode::InvalidRequest)?,
+                    )
                     .await?,
             )
         })
@@ -146,7 +203,14 @@ impl Sandbox {
     pub async fn rpc_mkdir(&self, path: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
             let path = path_argument(path)?;
-            to_js(&self.mkdir(&path, optional("options", options)?).await?)
+            to_js(
+                &self
+                    .mkdir(
+                        &path,
+                        optional("options", options, ErrorCode::InvalidRequest)?,
+                    )
+                    .await?,
+            )
         })
         .await
     }
@@ -201,11 +265,25 @@ fn argument<T: DeserializeOwned>(name: &str, value: JsValue, code: ErrorCode) ->
     deserialize(serde_wasm_bindgen::Deserializer::from(value), code)
 }
 
-fn optional<T: DeserializeOwned + Default>(name: &str, value: JsValue) -> Result<T> {
+fn optional<T: DeserializeOwned + Default>(
+    name: &str,
+    value: JsValue,
+    code: ErrorCode,
+) -> Result<T> {
     if value.is_undefined() || value.is_null() {
         return Ok(T::default());
     }
-    argument(name, value, ErrorCode::InvalidRequest)
+    argument(name, value, code)
+}
+
+/// An id, or a handle that has one.
+fn id_argument(value: JsValue) -> Result<BackupId> {
+    let id = if value.is_object() {
+        Reflect::get(&value, &"id".into()).unwrap_or(JsValue::UNDEFINED)
+    } else {
+        value
+    };
+    argument("id", id, ErrorCode::InvalidBackupConfig)
 }
 
 fn path_argument(path: JsValue) -> Result<String> {
@@ -222,7 +300,7 @@ fn exec_request(command: JsValue, options: JsValue) -> Result<Exec> {
         command: command
             .as_string()
             .ok_or_else(|| SandboxError::invalid_request("command must be a string"))?,
-        options: optional("options", options)?,
+        options: optional("options", options, ErrorCode::InvalidRequest)?,
     })
 }
 

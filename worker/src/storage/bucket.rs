@@ -3,11 +3,13 @@
 //! R2 is strongly consistent: a read that starts after a write has answered
 //! sees it, wherever it runs (R2, "Consistency model").
 
+use std::collections::HashMap;
+
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
     protocol::{Part, UploadedArchive},
 };
-use worker::{Bucket, MultipartUpload, UploadedPart};
+use worker::{Bucket, Include, MultipartUpload, UploadedPart};
 
 use super::keys;
 
@@ -16,6 +18,46 @@ pub struct BackupBucket {
     bucket: Bucket,
     /// What a failing call to R2 means to the operation at hand.
     on_failure: ErrorCode,
+}
+
+/// Backups that one call to R2 can delete (R2, "Workers API reference", `delete`).
+pub const DELETED_AT_ONCE: usize = 1000;
+
+/// In the custom metadata of `meta.json`: which sandbox made it.
+const SANDBOX_KEY: &str = "sandbox";
+
+/// A backup as the bucket lists it.
+pub struct ListedBackup {
+    /// Names the backup.
+    pub id: BackupId,
+    /// The sandbox that made it, if its writer says so.
+    pub sandbox: Option<String>,
+}
+
+/// Some of the backups in the bucket.
+pub struct ListedPage {
+    /// In the order of their ids.
+    pub backups: Vec<ListedBackup>,
+    /// For the next page, if there is one.
+    pub cursor: Option<String>,
+}
+
+/// An archive in the bucket.
+pub struct StoredArchive {
+    /// Of the object.
+    pub size_bytes: u64,
+    /// Without quotes.
+    pub etag: String,
+}
+
+/// Whether an ETag is the MD5 of MD5s and a number of parts. Other stores may
+/// give ETags of other kinds, which say nothing.
+fn is_multipart_etag(etag: &str) -> bool {
+    etag.split_once('-').is_some_and(|(digest, parts)| {
+        digest.len() == 32
+            && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && parts.parse::<u32>().is_ok()
+    })
 }
 
 impl BackupBucket {
@@ -47,7 +89,8 @@ impl BackupBucket {
             .map_err(self.failed("resuming the upload"))
     }
 
-    /// Turns the parts into the archive and checks that the store agrees on its size.
+    /// Turns the parts into the archive, and checks that the store has received
+    /// what the agent has sent: its size, and the MD5s of its parts.
     pub async fn complete_upload(
         &self,
         id: &BackupId,
@@ -62,16 +105,20 @@ impl BackupBucket {
             .complete(parts)
             .await
             .map_err(self.failed("completing the upload"))?;
-        match self.archive_size(id).await? {
-            Some(size) if size == archive.size_bytes => Ok(()),
-            size => Err(SandboxError::new(
-                self.on_failure,
-                format!(
-                    "R2 holds {} bytes of the archive instead of {}",
-                    size.unwrap_or(0),
-                    archive.size_bytes
-                ),
+        let wrong = |message: String| Err(SandboxError::new(self.on_failure, message));
+        match self.archive(id).await? {
+            Some(stored) if stored.size_bytes != archive.size_bytes => wrong(format!(
+                "R2 holds {} bytes of the archive instead of {}",
+                stored.size_bytes, archive.size_bytes
             )),
+            Some(stored) if is_multipart_etag(&stored.etag) && stored.etag != archive.etag => {
+                wrong(format!(
+                    "R2 holds an archive with the ETag {} instead of {}: bytes were changed on their way",
+                    stored.etag, archive.etag
+                ))
+            }
+            Some(_) => Ok(()),
+            None => wrong("R2 does not hold the archive that it has just taken".into()),
         }
     }
 
@@ -83,14 +130,17 @@ impl BackupBucket {
             .map_err(self.failed("aborting the upload"))
     }
 
-    /// Bytes of the archive, if it exists.
-    pub async fn archive_size(&self, id: &BackupId) -> Result<Option<u64>> {
+    /// What R2 knows of the archive, if it exists.
+    pub async fn archive(&self, id: &BackupId) -> Result<Option<StoredArchive>> {
         let object = self
             .bucket
             .head(keys::archive(id))
             .await
             .map_err(self.failed("looking for the archive"))?;
-        Ok(object.map(|object| object.size()))
+        Ok(object.map(|object| StoredArchive {
+            size_bytes: object.size(),
+            etag: object.etag(),
+        }))
     }
 
     /// Makes the backup exist.
@@ -103,6 +153,13 @@ impl BackupBucket {
                 content_type: Some("application/json".into()),
                 ..Default::default()
             })
+            .custom_metadata(
+                metadata
+                    .sandbox
+                    .iter()
+                    .map(|sandbox| (SANDBOX_KEY.to_owned(), sandbox.clone()))
+                    .collect::<HashMap<_, _>>(),
+            )
             .execute()
             .await
             .map_err(self.failed("writing the metadata"))?;
@@ -135,6 +192,57 @@ impl BackupBucket {
         })
     }
 
+    /// Whether the backup exists.
+    pub async fn exists(&self, id: &BackupId) -> Result<bool> {
+        let object = self.bucket.head(keys::metadata(id)).await;
+        Ok(object
+            .map_err(self.failed("looking for the metadata"))?
+            .is_some())
+    }
+
+    /// Backups in the order of their ids: a page of them, after `cursor`.
+    pub async fn list(&self, cursor: Option<String>, limit: Option<u32>) -> Result<ListedPage> {
+        let mut list = self
+            .bucket
+            .list()
+            .prefix(keys::PREFIX)
+            .include(vec![Include::CustomMetadata]);
+        if let Some(cursor) = cursor {
+            list = list.cursor(cursor);
+        }
+        if let Some(limit) = limit {
+            list = list.limit(limit);
+        }
+        let page = list
+            .execute()
+            .await
+            .map_err(self.failed("listing the bucket"))?;
+        let backups = page
+            .objects()
+            .into_iter()
+            .filter_map(|object| {
+                let id = keys::metadata_id(&object.key())?;
+                let sandbox = object.custom_metadata().ok()?.remove(SANDBOX_KEY);
+                Some(ListedBackup { id, sandbox })
+            })
+            .collect();
+        Ok(ListedPage {
+            backups,
+            cursor: page.truncated().then(|| page.cursor()).flatten(),
+        })
+    }
+
+    /// Deletes at most [`DELETED_AT_ONCE`] backups, as [`Self::delete`] does.
+    pub async fn delete_all(&self, ids: &[BackupId]) -> Result<()> {
+        for key in [keys::metadata, keys::archive] {
+            self.bucket
+                .delete_multiple(ids.iter().map(key).collect())
+                .await
+                .map_err(self.failed("deleting backups"))?;
+        }
+        Ok(())
+    }
+
     /// Deletes both objects of a backup, the metadata first, so that there is
     /// never a backup without its archive. Deleting what is not there succeeds.
     pub async fn delete(&self, id: &BackupId) -> Result<()> {
@@ -145,5 +253,18 @@ impl BackupBucket {
                 .map_err(self.failed("deleting the backup"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_etags_of_multipart_uploads_are_compared() {
+        assert!(is_multipart_etag("bf25bdcd9ec1ea4eb4b9dfeffeb17c7a-2"));
+        for other in ["bf25bdcd9ec1ea4eb4b9dfeffeb17c7a", "opaque-2", "", "-1"] {
+            assert!(!is_multipart_etag(other), "{other}");
+        }
     }
 }

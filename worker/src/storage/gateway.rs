@@ -6,7 +6,11 @@
 //! an archive, whole or by one range (RFC 9110, section 14). Errors are the
 //! XML that S3 answers.
 
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use js_sys::{Promise, Uint8Array};
 use sandbox_shared::SandboxError;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 use worker::{Bucket, Headers, Method, Range, Request, Response, ResponseBody};
 
 use super::{
@@ -148,15 +152,69 @@ async fn put_part(
     };
     let number: u16 = parameter("partNumber")?.parse().map_err(|_| malformed())?;
     let upload = bucket.resume_multipart_upload(key, parameter("uploadId")?)?;
+    let expected = request.headers().get("content-md5")?;
     // The body goes from the connection to R2 without passing through WebAssembly.
     let body = request
         .inner()
         .body()
         .ok_or_else(|| Failure::new(411, "MissingContentLength", "A part needs a body"))?;
-    let part = upload.upload_part(number, body).await?;
+    let part = match expected {
+        None => upload.upload_part(number, body).await?,
+        Some(expected) => {
+            let (body, digest) = md5_on_the_way(&body)?;
+            let part = upload.upload_part(number, body).await?;
+            // What was stored is replaced when the part is sent again.
+            if STANDARD.encode(digest.await?) != expected.trim() {
+                return Err(Failure::new(
+                    400,
+                    "BadDigest",
+                    "The Content-MD5 is not that of the bytes received",
+                ));
+            }
+            part
+        }
+    };
     let headers = Headers::new();
     headers.set("etag", &format!("\"{}\"", part.etag()))?;
     Ok(Response::empty()?.with_headers(headers))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// Computes a digest of what is written to it
+    /// (Workers, "Web Crypto", `crypto.DigestStream`).
+    #[wasm_bindgen(extends = web_sys::WritableStream)]
+    type DigestStream;
+    #[wasm_bindgen(constructor, js_namespace = crypto, js_class = "DigestStream", catch)]
+    fn new(algorithm: &str) -> Result<DigestStream, JsValue>;
+    #[wasm_bindgen(method, getter)]
+    fn digest(this: &DigestStream) -> Promise;
+}
+
+/// The same bytes, and the MD5 of them once they have been read.
+fn md5_on_the_way(
+    body: &web_sys::ReadableStream,
+) -> Result<
+    (
+        web_sys::ReadableStream,
+        impl Future<Output = Result<Vec<u8>, Failure>>,
+    ),
+    Failure,
+> {
+    let failed = |error: JsValue| Failure::from(worker::Error::from(error));
+    let branches = body.tee();
+    let (kept, hashed) = (branches.get(0), branches.get(1));
+    let stream = DigestStream::new("MD5").map_err(failed)?;
+    let digest = JsFuture::from(stream.digest());
+    let piped = hashed
+        .unchecked_ref::<web_sys::ReadableStream>()
+        .pipe_to(&stream);
+    let digest = async move {
+        JsFuture::from(piped).await.map_err(failed)?;
+        let digest = digest.await.map_err(failed)?;
+        Ok(Uint8Array::new(&digest).to_vec())
+    };
+    Ok((kept.unchecked_into(), digest))
 }
 
 async fn get(request: &Request, bucket: &Bucket, key: &str) -> Result<Response, Failure> {

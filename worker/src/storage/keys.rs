@@ -15,6 +15,12 @@ pub fn metadata(id: &BackupId) -> String {
     format!("{PREFIX}{id}/meta.json")
 }
 
+/// The backup whose metadata `key` is.
+pub fn metadata_id(key: &str) -> Option<BackupId> {
+    let id = key.strip_prefix(PREFIX)?.strip_suffix("/meta.json")?;
+    BackupId::parse(id).ok()
+}
+
 /// The backup whose archive `key` is.
 pub fn archive_id(key: &str) -> Option<BackupId> {
     let id = key.strip_prefix(PREFIX)?.strip_suffix("/data.sqsh")?;
@@ -30,6 +36,8 @@ mod tests {
         let id = BackupId::from_random([3; 16]);
         assert_eq!(archive_id(&archive(&id)), Some(id.clone()));
         assert_eq!(archive_id(&metadata(&id)), None);
+        assert_eq!(metadata_id(&metadata(&id)), Some(id.clone()));
+        assert_eq!(metadata_id(&archive(&id)), None);
         assert_eq!(archive_id("backups/../data.sqsh"), None);
     }
 }

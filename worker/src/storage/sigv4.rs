@@ -7,10 +7,11 @@
 //! Source: AWS, "Authenticating Requests: Using Query Parameters (AWS
 //! Signature Version 4)"; R2, "Presigned URLs" (expiry 1 s to 604,800 s).
 
-use std::{fmt, fmt::Write as _, time::Duration};
+use std::{fmt, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sandbox_shared::hex;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
@@ -287,13 +288,6 @@ fn parse_timestamp(text: &str) -> Option<OffsetDateTime> {
     )
     .ok()
     .map(PrimitiveDateTime::assume_utc)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -84,7 +84,7 @@ pub(super) fn ensure() -> Result<NodeTools> {
     let modules = project::root().join("node_modules");
     let tools = NodeTools::new(&modules);
     let lock = fs::read(project::root().join("package-lock.json"))?;
-    let digest = project::hex(&Sha256::digest(lock));
+    let digest = sandbox_shared::hex(&Sha256::digest(lock));
     let stamp = modules.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == digest) {
         return Ok(tools);

@@ -1,0 +1,258 @@
+//! What is stored: records of backups, how to ask for them, and which to keep.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    backup::{BackupId, BackupMetadata, Compression, EntryCounts, Ttl},
+    error::{Result, SandboxError},
+    report::Listed,
+};
+
+pub mod retention;
+
+pub use retention::KeepPolicy;
+
+/// Most records of one page.
+pub const MAX_PAGE: u32 = 1000;
+/// Records of a page when nothing else is asked for.
+pub const DEFAULT_PAGE: u32 = 100;
+
+/// A stored backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRecord {
+    /// Names the backup.
+    pub id: BackupId,
+    /// The directory that was backed up.
+    pub dir: String,
+    /// As given to `createBackup`.
+    pub name: Option<String>,
+    /// Size of the archive in bytes.
+    pub size_bytes: u64,
+    /// Seconds from `created_at` until the backup can no longer be restored.
+    pub ttl: Ttl,
+    /// When the backup was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// From when on it can no longer be restored.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// Whether it can be restored now.
+    pub state: BackupState,
+    /// The sandbox that made it; absent from other writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// How the archive is compressed; absent from other writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// What the archive holds; absent from other writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<EntryCounts>,
+}
+
+/// Whether a backup can be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupState {
+    /// It can.
+    Active,
+    /// Its TTL has elapsed.
+    Expired,
+}
+
+impl BackupRecord {
+    /// What `metadata` says, at the moment `now`.
+    pub fn new(metadata: BackupMetadata, now: OffsetDateTime) -> Self {
+        let state = if metadata.is_expired(now) {
+            BackupState::Expired
+        } else {
+            BackupState::Active
+        };
+        Self {
+            expires_at: metadata.expires_at(),
+            id: metadata.id,
+            dir: metadata.dir,
+            name: metadata.name,
+            size_bytes: metadata.size_bytes,
+            ttl: metadata.ttl,
+            created_at: metadata.created_at,
+            state,
+            sandbox: metadata.sandbox,
+            compression: metadata.compression,
+            counts: metadata.counts,
+        }
+    }
+}
+
+/// By what a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SortBy {
+    /// When the backup was made.
+    #[default]
+    CreatedAt,
+    /// When it can no longer be restored.
+    ExpiresAt,
+    /// Bytes of the archive.
+    SizeBytes,
+    /// The name, by its bytes; backups without one come first.
+    Name,
+    /// The directory, by its bytes.
+    Dir,
+}
+
+/// In which direction a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SortOrder {
+    /// From the least.
+    Asc,
+    /// From the greatest.
+    #[default]
+    Desc,
+}
+
+/// What `listBackups` takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListBackups {
+    /// Only backups of this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// Only backups of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only backups that can, or can no longer, be restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<BackupState>,
+    /// The newest first, unless something else is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<SortBy>,
+    /// From the greatest, unless something else is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<SortOrder>,
+    /// Records of a page: 1 to [`MAX_PAGE`], [`DEFAULT_PAGE`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Of the page before, with the same filters and order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+impl ListBackups {
+    /// How many records to give.
+    pub fn page_size(&self) -> Result<u32> {
+        match self.limit.unwrap_or(DEFAULT_PAGE) {
+            limit @ 1..=MAX_PAGE => Ok(limit),
+            _ => Err(SandboxError::invalid_config(format!(
+                "limit must be 1 to {MAX_PAGE}"
+            ))),
+        }
+    }
+}
+
+/// What `listBackups` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupPage {
+    /// In the order that was asked for.
+    pub backups: Vec<BackupRecord>,
+    /// For the next page; absent from the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// What `deleteBackup` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteBackupResult {
+    /// Always true; failures are errors.
+    pub success: bool,
+    /// Which backup is not there any more.
+    pub id: BackupId,
+    /// Whether there was one.
+    pub existed: bool,
+}
+
+/// What `pruneBackups` takes. Rules are applied to each directory by itself;
+/// a backup that any of them wants is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PruneBackups {
+    /// Only backups of this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// [`KeepPolicy::keep_last`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_last: Option<u32>,
+    /// [`KeepPolicy::keep_hourly`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_hourly: Option<u32>,
+    /// [`KeepPolicy::keep_daily`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_daily: Option<u32>,
+    /// [`KeepPolicy::keep_weekly`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_weekly: Option<u32>,
+    /// [`KeepPolicy::keep_monthly`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_monthly: Option<u32>,
+    /// [`KeepPolicy::keep_within`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_within: Option<f64>,
+    /// Delete what can no longer be restored, whatever the rules say.
+    #[serde(default)]
+    pub expired: bool,
+    /// Delete nothing, and tell what would be deleted.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+impl PruneBackups {
+    /// Which to keep.
+    pub fn keep(&self) -> KeepPolicy {
+        KeepPolicy {
+            keep_last: self.keep_last,
+            keep_hourly: self.keep_hourly,
+            keep_daily: self.keep_daily,
+            keep_weekly: self.keep_weekly,
+            keep_monthly: self.keep_monthly,
+            keep_within: self.keep_within,
+        }
+    }
+
+    /// Refuses what would delete everything because no rule was given.
+    pub fn validate(&self) -> Result<()> {
+        let keep = self.keep();
+        keep.validate()?;
+        if keep.is_empty() && !self.expired {
+            return Err(SandboxError::invalid_config(
+                "no rule says what to keep: give keepLast, keepHourly, keepDaily, keepWeekly, \
+                 keepMonthly or keepWithin, or expired: true",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What `pruneBackups` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PruneResult {
+    /// Whether nothing was deleted.
+    pub dry_run: bool,
+    /// How many are kept.
+    pub kept: u64,
+    /// What was deleted, or would be; the first 1,000 of them.
+    pub deleted: Listed<BackupRecord>,
+    /// Bytes of their archives.
+    pub freed_bytes: u64,
+}
+
+/// What `reindexBackups` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReindexResult {
+    /// Backups in the index now.
+    pub indexed: u64,
+    /// Metadata in the bucket that cannot be read; the first 1,000 keys.
+    pub unreadable: Listed<String>,
+}

@@ -1,0 +1,57 @@
+//! `reindexBackups`: makes the index anew from what is in the bucket.
+
+use futures_util::{StreamExt, stream};
+use sandbox_shared::{Result, catalogue::ReindexResult, report::Listed};
+
+use crate::storage::{bucket::BackupBucket, index::Index, keys};
+
+/// Metadata objects read at a time.
+const READ_AT_ONCE: usize = 8;
+/// Most keys of unreadable metadata that are listed.
+const LISTED: usize = 1000;
+
+/// Indexes the backups of this sandbox, and those of writers that do not say
+/// which sandbox was theirs.
+pub async fn reindex(bucket: &BackupBucket, index: &Index) -> Result<ReindexResult> {
+    index.clear()?;
+    let mut unreadable = Listed::default();
+    let mut cursor = None;
+    loop {
+        let page = bucket.list(cursor, None).await?;
+        let candidates = page.backups.into_iter().filter(|listed| {
+            let sandbox = listed.sandbox.as_deref();
+            sandbox.is_none_or(|sandbox| sandbox == index.sandbox())
+        });
+        let mut read = stream::iter(candidates)
+            .map(async |listed| {
+                let metadata = bucket.metadata(&listed.id).await;
+                (listed.id, metadata)
+            })
+            .buffer_unordered(READ_AT_ONCE);
+        while let Some((id, metadata)) = read.next().await {
+            match metadata {
+                Ok(Some(metadata)) => {
+                    let sandbox = metadata.sandbox.as_deref();
+                    if sandbox.is_none_or(|sandbox| sandbox == index.sandbox()) {
+                        index.put(&metadata)?;
+                    }
+                }
+                // Deleted meanwhile.
+                Ok(None) => {}
+                Err(_) => {
+                    unreadable.count += 1;
+                    if unreadable.first.len() < LISTED {
+                        unreadable.first.push(keys::metadata(&id));
+                    }
+                }
+            }
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(ReindexResult {
+                indexed: index.count()?,
+                unreadable,
+            });
+        }
+    }
+}

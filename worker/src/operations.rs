@@ -1,0 +1,396 @@
+//! Backups, restores and unmounts: one at a time, in the order they were
+//! asked for, each watched and cancelled by whoever likes.
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use sandbox_shared::{BackupId, Result, SandboxError, backup::iso8601, protocol::CreateProgress};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, watch};
+
+use crate::{backup::Context, clock, config::Config, lifecycle::Lifecycle, storage::index::Index};
+
+/// How long the past counts in a rate: a second ago nearly all of it, ten
+/// times this long ago next to nothing.
+const RATE_MEMORY: Duration = Duration::from_secs(5);
+
+/// The operation that runs, as `status` shows it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// `createBackup` or `restoreBackup`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The backup.
+    pub id: BackupId,
+    /// The directory.
+    pub dir: String,
+    /// ISO 8601.
+    pub started_at: String,
+    /// What it does now.
+    pub phase: Phase,
+    /// Bytes of files (backup) or of the archive (restore) that are done.
+    pub bytes_done: u64,
+    /// Bytes there are, when that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// Of `bytes_done`, lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// Until all bytes are done, at that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// More about a backup.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<CreateProgress>,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The container comes up.
+    Starting,
+    /// The tree is walked.
+    Scanning,
+    /// Files are read, compressed and uploaded.
+    Uploading,
+    /// The parts become an archive, and the backup comes into being.
+    Committing,
+    /// The archive is fetched and mounted.
+    Mounting,
+}
+
+impl Operation {
+    /// One that has just begun.
+    pub fn new(kind: &'static str, id: BackupId, dir: &str) -> Self {
+        Self {
+            kind,
+            id,
+            dir: dir.to_owned(),
+            started_at: iso8601(clock::now()),
+            phase: Phase::Starting,
+            bytes_done: 0,
+            bytes_total: None,
+            bytes_per_second: None,
+            seconds_left: None,
+            backup: None,
+        }
+    }
+}
+
+/// Whether a result is still wanted. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub struct Cancellation(Rc<watch::Sender<bool>>);
+
+impl Default for Cancellation {
+    fn default() -> Self {
+        Self(Rc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Cancellation {
+    /// Asks the operation to end.
+    pub fn request(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether that was asked for.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is.
+    pub async fn requested(&self) {
+        // The sender lives as long as `self` does.
+        let _ = self.0.subscribe().wait_for(|requested| *requested).await;
+    }
+}
+
+/// An operation and how to end it.
+#[derive(Clone, Debug)]
+struct Running {
+    operation: Operation,
+    cancellation: Cancellation,
+    rate: Rate,
+    phases: Phases,
+}
+
+/// When each phase began, the last one still going on.
+#[derive(Clone, Debug)]
+struct Phases(Vec<(Phase, OffsetDateTime)>);
+
+impl Phases {
+    fn begin(now: OffsetDateTime) -> Self {
+        Self(vec![(Phase::Starting, now)])
+    }
+
+    fn enter(&mut self, phase: Phase, now: OffsetDateTime) {
+        if self.0.last().is_none_or(|(last, _)| *last != phase) {
+            self.0.push((phase, now));
+        }
+    }
+
+    /// Milliseconds of each phase.
+    fn durations(&self, now: OffsetDateTime) -> Vec<(Phase, i64)> {
+        let ends = self.0.iter().skip(1).map(|(_, began)| *began).chain([now]);
+        self.0
+            .iter()
+            .zip(ends)
+            .map(|((phase, began), end)| {
+                let milliseconds = (end - *began).whole_milliseconds();
+                (*phase, i64::try_from(milliseconds).unwrap_or(i64::MAX))
+            })
+            .collect()
+    }
+}
+
+/// What is logged of an operation: one JSON object a line, without any secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEvent<'a> {
+    event: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a BackupId,
+    dir: &'a str,
+    /// `ok`, or the code of the error.
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_uploaded: Option<u64>,
+    duration_ms: i64,
+    phases_ms: BTreeMap<Phase, i64>,
+}
+
+impl Running {
+    fn log(&self, error: Option<&SandboxError>) {
+        let Operation { kind, id, dir, .. } = &self.operation;
+        let phases_ms: BTreeMap<_, _> = self.phases.durations(clock::now()).into_iter().collect();
+        let event = LogEvent {
+            event: "operation",
+            kind,
+            id,
+            dir,
+            outcome: error.map_or("ok", |error| error.code.as_str()),
+            error: error.map(|error| error.message.as_str()),
+            bytes: self.operation.bytes_done,
+            bytes_uploaded: self.operation.backup.map(|backup| backup.bytes_uploaded),
+            duration_ms: phases_ms.values().sum(),
+            phases_ms,
+        };
+        if let Ok(line) = serde_json::to_string(&event) {
+            worker::console_log!("{line}");
+        }
+    }
+
+    fn is_of(&self, cancellation: &Cancellation) -> bool {
+        Rc::ptr_eq(&self.cancellation.0, &cancellation.0)
+    }
+}
+
+/// All operations of one sandbox.
+pub struct Operations {
+    config: Rc<Config>,
+    lifecycle: Rc<Lifecycle>,
+    index: Rc<Index>,
+    /// Taken by the operation that runs; fair, so others follow in order.
+    turn: Mutex<()>,
+    running: watch::Sender<Option<Running>>,
+}
+
+impl Operations {
+    /// None so far.
+    pub fn new(config: Rc<Config>, lifecycle: Rc<Lifecycle>, index: Rc<Index>) -> Self {
+        Self {
+            config,
+            lifecycle,
+            index,
+            turn: Mutex::new(()),
+            running: watch::Sender::new(None),
+        }
+    }
+
+    /// Waits for its turn and runs one operation.
+    pub async fn run<T>(
+        &self,
+        cancellation: Cancellation,
+        operation: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let _turn = self.turn.lock().await;
+        let context = Context {
+            config: &self.config,
+            lifecycle: &self.lifecycle,
+            index: &self.index,
+            progress: ProgressReport {
+                operations: self,
+                cancellation: cancellation.clone(),
+            },
+            cancellation,
+        };
+        let result = operation(&context).await;
+        if let Some(running) = &*self.running.borrow() {
+            running.log(result.as_ref().err());
+        }
+        result
+    }
+
+    /// The operation that runs.
+    pub fn current(&self) -> Option<Operation> {
+        let running = self.running.borrow();
+        running.as_ref().map(|running| running.operation.clone())
+    }
+
+    /// Waits until the operation with this `cancellation` has got further.
+    pub async fn progress_of(&self, cancellation: &Cancellation) -> Operation {
+        let mut changes = self.running.subscribe();
+        loop {
+            // Ends only with this object, and then nobody waits any more.
+            let _ = changes.changed().await;
+            let running = changes.borrow_and_update();
+            if let Some(running) = running.as_ref().filter(|it| it.is_of(cancellation)) {
+                return running.operation.clone();
+            }
+        }
+    }
+
+    /// Ends the operation that runs, waits until it has ended, and tells what
+    /// it was. One that is committing, or unmounting, comes to its end.
+    pub async fn cancel(&self) -> Option<Operation> {
+        let running = self.running.borrow().clone()?;
+        running.cancellation.request();
+        let mut changes = self.running.subscribe();
+        let ended = |now: &Option<Running>| {
+            now.as_ref()
+                .is_none_or(|now| !now.is_of(&running.cancellation))
+        };
+        let _ = changes.wait_for(ended).await;
+        Some(running.operation)
+    }
+}
+
+/// Notes the running operation for as long as it lives.
+pub struct ProgressReport<'a> {
+    operations: &'a Operations,
+    cancellation: Cancellation,
+}
+
+impl ProgressReport<'_> {
+    /// Makes the operation known.
+    pub fn begin(&self, operation: Operation) {
+        self.operations.running.send_replace(Some(Running {
+            operation,
+            cancellation: self.cancellation.clone(),
+            rate: Rate::default(),
+            phases: Phases::begin(clock::now()),
+        }));
+    }
+
+    /// Notes how far it is, and how fast it gets on.
+    pub fn update(&self, change: impl FnOnce(&mut Operation)) {
+        self.operations.running.send_modify(|running| {
+            let Some(Running {
+                operation,
+                rate,
+                phases,
+                ..
+            }) = running
+            else {
+                return;
+            };
+            change(operation);
+            let now = clock::now();
+            phases.enter(operation.phase, now);
+            let bytes_per_second = rate.update(now, operation.bytes_done);
+            operation.bytes_per_second = bytes_per_second.map(|rate| rate as u64);
+            operation.seconds_left = bytes_per_second
+                .zip(operation.bytes_total)
+                .filter(|(rate, _)| *rate >= 1.0)
+                .map(|(rate, total)| {
+                    let left = total.saturating_sub(operation.bytes_done);
+                    (left as f64 / rate).ceil() as u64
+                });
+        });
+    }
+}
+
+impl Drop for ProgressReport<'_> {
+    fn drop(&mut self) {
+        self.operations.running.send_replace(None);
+    }
+}
+
+/// Bytes per second, by an exponentially weighted moving average.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    last: Option<(OffsetDateTime, u64)>,
+    average: Option<f64>,
+}
+
+impl Rate {
+    fn update(&mut self, now: OffsetDateTime, bytes: u64) -> Option<f64> {
+        let Some((then, before)) = self.last else {
+            self.last = Some((now, bytes));
+            return None;
+        };
+        let seconds = (now - then).as_seconds_f64();
+        if seconds > 0.0 {
+            let rate = bytes.saturating_sub(before) as f64 / seconds;
+            let weight = 1.0 - (-seconds / RATE_MEMORY.as_secs_f64()).exp();
+            let average = self.average.map_or(rate, |old| old + weight * (rate - old));
+            self.average = Some(average);
+            self.last = Some((now, bytes));
+        }
+        self.average
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_follows_what_happens_and_forgets_what_was() {
+        let mut rate = Rate::default();
+        let at =
+            |milliseconds| OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(milliseconds);
+        assert_eq!(rate.update(at(0), 0), None);
+        assert_eq!(rate.update(at(0), 10), None);
+        assert_eq!(rate.update(at(500), 500), Some(1000.0));
+        let mut last = 1000.0;
+        for second in 1..60 {
+            let now = rate.update(at(500 + 1000 * second), 500).unwrap();
+            assert!(now < last);
+            last = now;
+        }
+        assert!(last < 1.0);
+    }
+
+    #[test]
+    fn phases_last_until_the_next_begins() {
+        let at = |seconds| OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds);
+        let mut phases = Phases::begin(at(0));
+        phases.enter(Phase::Starting, at(1));
+        phases.enter(Phase::Scanning, at(2));
+        phases.enter(Phase::Uploading, at(5));
+        assert_eq!(
+            phases.durations(at(9)),
+            [
+                (Phase::Starting, 2000),
+                (Phase::Scanning, 3000),
+                (Phase::Uploading, 4000)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_is_heard_by_all_its_clones() {
+        let cancellation = Cancellation::default();
+        let clone = cancellation.clone();
+        assert!(!clone.is_requested());
+        tokio::join!(clone.requested(), async { cancellation.request() });
+        assert!(clone.is_requested());
+    }
+}
