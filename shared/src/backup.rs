@@ -484,6 +484,9 @@ pub struct BackupMetadata {
     /// other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
+    /// What that sandbox is called, if it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_name: Option<String>,
     /// [`METADATA_VERSION`] of the writer; absent from other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format_version: Option<u32>,
@@ -529,6 +532,7 @@ mod tests {
             compression: None,
             counts: None,
             sandbox: None,
+            sandbox_name: None,
             format_version: None,
         }
     }

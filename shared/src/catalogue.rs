@@ -256,3 +256,29 @@ pub struct ReindexResult {
     /// Metadata in the bucket that cannot be read; the first 1,000 keys.
     pub unreadable: Listed<String>,
 }
+
+/// What `GET /v1/sandboxes` gives: sandboxes of which something is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredSandboxes {
+    /// The one with the most bytes first.
+    pub sandboxes: Vec<StoredSandbox>,
+}
+
+/// What is stored of one sandbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredSandbox {
+    /// The id of its Durable Object; absent for backups of other writers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// What it is called, if it knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many backups.
+    pub backups: u64,
+    /// Bytes of their archives.
+    pub size_bytes: u64,
+    /// When the newest of them was stored.
+    #[serde(with = "time::serde::rfc3339")]
+    pub newest_at: OffsetDateTime,
+}

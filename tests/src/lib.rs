@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+pub mod browser;
 pub mod bucket;
 pub mod consumer;
 pub mod faulty_gateway;

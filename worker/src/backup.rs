@@ -15,6 +15,7 @@ use std::{pin::pin, rc::Rc};
 
 pub mod create;
 pub mod delete;
+pub mod overview;
 pub mod preview;
 pub mod prune;
 pub mod reindex;

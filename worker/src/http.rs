@@ -3,13 +3,15 @@
 use sandbox_shared::{ErrorCode, Result, SandboxError, rules};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
-use worker::{Env, Headers, Request, Response};
+use worker::{Env, Headers, Method, Request, Response};
 
 use crate::{
+    backup::overview,
     config::{API_TOKEN, Config, SANDBOX_BINDING},
-    storage::gateway,
+    storage::{bucket::BackupBucket, gateway},
 };
 
+mod dashboard;
 pub mod routes;
 
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
@@ -30,6 +32,11 @@ pub async fn handle(request: Request, env: Env) -> worker::Result<Response> {
         return Response::from_bytes(OPENAPI.into())
             .map(|response| response.with_headers(json_headers()));
     }
+    if request.method() == Method::Get
+        && let Some(response) = dashboard::file(&request.path())
+    {
+        return response;
+    }
     match forward(request, &env, &config).await {
         Ok(response) => Ok(response),
         Err(error) => error_response(&error),
@@ -43,6 +50,9 @@ fn json_headers() -> Headers {
 async fn forward(request: Request, env: &Env, config: &Config) -> Result<Response> {
     authorize(&request, config)?;
     let path = request.path();
+    if path == SANDBOXES.trim_end_matches('/') {
+        return stored_sandboxes(&request, config).await;
+    }
     let (name, _) = sandbox_route(&path)?;
     let name = percent_encoding::percent_decode_str(name)
         .decode_utf8()
@@ -56,6 +66,18 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
         .fetch_with_request(request)
         .await
         .map_err(unavailable)
+}
+
+async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
+    if request.method() != Method::Get {
+        return Err(SandboxError::new(
+            ErrorCode::MethodNotAllowed,
+            format!("{} is not a method of {SANDBOXES}", request.method()),
+        ));
+    }
+    let bucket = BackupBucket::new(config.bucket()?, ErrorCode::InternalError);
+    Response::from_json(&overview::overview(&bucket).await?)
+        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
 }
 
 /// Splits `/v1/sandboxes/{name}/{rest}`.

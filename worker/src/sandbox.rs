@@ -62,7 +62,11 @@ pub struct Sandbox {
 impl DurableObject for Sandbox {
     fn new(state: State, env: Env) -> Self {
         let config = Rc::new(Config::from_env(env));
-        let index = Rc::new(Index::new(state.storage().sql(), state.id().to_string()));
+        let index = Rc::new(Index::new(
+            state.storage().sql(),
+            state.id().to_string(),
+            state.id().name(),
+        ));
         let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
             operations: Rc::new(Operations::new(

@@ -18,6 +18,7 @@ crate::tests![
     names_of_sandboxes,
     the_gateway_wants_a_signature,
     every_described_route_exists,
+    what_is_stored_of_all_sandboxes,
 ];
 
 async fn json_of(response: Response, status: u16) -> Value {
@@ -241,7 +242,9 @@ async fn every_described_route_exists(stage: Arc<Stage>) {
     let http = stage.http("described");
     let mut operations = 0;
     for (path, methods) in description["paths"].as_object().unwrap() {
-        let route = path.strip_prefix("/v1/sandboxes/{name}/").unwrap();
+        let Some(route) = path.strip_prefix("/v1/sandboxes/{name}/") else {
+            continue;
+        };
         let route = route.replace("{id}", "00000000-0000-4000-8000-000000000000");
         for method in ["get", "put", "post", "delete"] {
             let described = methods.get(method).is_some();
@@ -255,4 +258,37 @@ async fn every_described_route_exists(stage: Arc<Stage>) {
         }
     }
     assert!(operations >= 20, "{operations}");
+}
+
+async fn what_is_stored_of_all_sandboxes(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("stored-one");
+    let sizes = [
+        sandbox.backup("/workspace").await,
+        sandbox.backup("/workspace").await,
+    ];
+    let mut bytes = 0;
+    for backup in &sizes {
+        bytes += stage.bucket.metadata(&backup.id).await.size_bytes;
+    }
+    let sandbox = sandbox.object_id().await;
+    let address = format!("{}/v1/sandboxes", stage.address());
+    let client = reqwest::Client::new();
+    let response = client.get(&address).bearer_auth(stage.api_token()).send();
+    let listed = json_of(response.await.unwrap(), 200).await;
+    let sandboxes = listed["sandboxes"].as_array().unwrap();
+    let stored = sandboxes
+        .iter()
+        .find(|stored| stored["sandbox"] == sandbox.as_str())
+        .unwrap();
+    assert_eq!(stored["backups"], 2);
+    assert_eq!(stored["sizeBytes"], bytes);
+    assert_eq!(stored["name"], "stored-one");
+
+    let refused = client.get(&address).send().await.unwrap();
+    assert_eq!(code_of(refused).await, "UNAUTHORIZED");
+    let wrong = client
+        .delete(&address)
+        .bearer_auth(stage.api_token())
+        .send();
+    assert_eq!(code_of(wrong.await.unwrap()).await, "METHOD_NOT_ALLOWED");
 }

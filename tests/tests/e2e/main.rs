@@ -13,6 +13,7 @@ mod concurrency;
 mod container;
 mod copy_on_write;
 mod corrupt_archive;
+mod dashboard;
 mod errors_for_every_caller;
 mod exec;
 mod expiry;
@@ -79,6 +80,7 @@ fn all() -> Vec<Tests> {
         container::tests(),
         copy_on_write::tests(),
         corrupt_archive::tests(),
+        dashboard::tests(),
         errors_for_every_caller::tests(),
         exec::tests(),
         expiry::tests(),

@@ -88,6 +88,7 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
             compression: Some(options.compression.clone()),
             counts: Some(archive.counts),
             sandbox: Some(context.index.sandbox().to_owned()),
+            sandbox_name: context.index.sandbox_name().map(str::to_owned),
             format_version: Some(METADATA_VERSION),
         };
         bucket.put_metadata(&metadata).await?;

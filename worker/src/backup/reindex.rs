@@ -3,7 +3,11 @@
 use futures_util::{StreamExt, stream};
 use sandbox_shared::{Result, catalogue::ReindexResult, report::Listed};
 
-use crate::storage::{bucket::BackupBucket, index::Index, keys};
+use crate::storage::{
+    bucket::{BackupBucket, ListedObject},
+    index::Index,
+    keys,
+};
 
 /// Metadata objects read at a time.
 const READ_AT_ONCE: usize = 8;
@@ -17,10 +21,14 @@ pub async fn reindex(bucket: &BackupBucket, index: &Index) -> Result<ReindexResu
     let mut unreadable = Listed::default();
     let mut cursor = None;
     loop {
-        let page = bucket.list(cursor, None).await?;
-        let candidates = page.backups.into_iter().filter(|listed| {
+        let page = bucket.list(cursor).await?;
+        let candidates = page.objects.into_iter().filter_map(|object| {
+            let ListedObject::Metadata(listed) = object else {
+                return None;
+            };
             let sandbox = listed.sandbox.as_deref();
-            sandbox.is_none_or(|sandbox| sandbox == index.sandbox())
+            let candidate = sandbox.is_none_or(|sandbox| sandbox == index.sandbox());
+            candidate.then_some(listed)
         });
         let mut read = stream::iter(candidates)
             .map(async |listed| {

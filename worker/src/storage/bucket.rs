@@ -26,18 +26,38 @@ pub const DELETED_AT_ONCE: usize = 1000;
 /// In the custom metadata of `meta.json`: which sandbox made it.
 const SANDBOX_KEY: &str = "sandbox";
 
-/// A backup as the bucket lists it.
+/// In the custom metadata of `meta.json`: what that sandbox is called.
+const SANDBOX_NAME_KEY: &str = "sandbox-name";
+
+/// An object of a backup as the bucket lists it.
+pub enum ListedObject {
+    /// `data.sqsh`
+    Archive {
+        /// Names the backup.
+        id: BackupId,
+        /// Of the archive.
+        size_bytes: u64,
+    },
+    /// `meta.json`: there is a backup.
+    Metadata(ListedBackup),
+}
+
+/// What a list tells of a backup.
 pub struct ListedBackup {
     /// Names the backup.
     pub id: BackupId,
     /// The sandbox that made it, if its writer says so.
     pub sandbox: Option<String>,
+    /// What that sandbox is called, if its writer says so.
+    pub sandbox_name: Option<String>,
+    /// When the metadata was stored, in milliseconds since 1970.
+    pub stored_at_ms: u64,
 }
 
-/// Some of the backups in the bucket.
+/// Some of the objects in the bucket.
 pub struct ListedPage {
-    /// In the order of their ids.
-    pub backups: Vec<ListedBackup>,
+    /// In the order of their keys.
+    pub objects: Vec<ListedObject>,
     /// For the next page, if there is one.
     pub cursor: Option<String>,
 }
@@ -154,11 +174,13 @@ impl BackupBucket {
                 ..Default::default()
             })
             .custom_metadata(
-                metadata
-                    .sandbox
-                    .iter()
-                    .map(|sandbox| (SANDBOX_KEY.to_owned(), sandbox.clone()))
-                    .collect::<HashMap<_, _>>(),
+                [
+                    (SANDBOX_KEY, &metadata.sandbox),
+                    (SANDBOX_NAME_KEY, &metadata.sandbox_name),
+                ]
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
+                .collect::<HashMap<_, _>>(),
             )
             .execute()
             .await
@@ -200,8 +222,9 @@ impl BackupBucket {
             .is_some())
     }
 
-    /// Backups in the order of their ids: a page of them, after `cursor`.
-    pub async fn list(&self, cursor: Option<String>, limit: Option<u32>) -> Result<ListedPage> {
+    /// Objects of backups in the order of their ids, the archive before the
+    /// metadata: a page of them, after `cursor`.
+    pub async fn list(&self, cursor: Option<String>) -> Result<ListedPage> {
         let mut list = self
             .bucket
             .list()
@@ -210,24 +233,27 @@ impl BackupBucket {
         if let Some(cursor) = cursor {
             list = list.cursor(cursor);
         }
-        if let Some(limit) = limit {
-            list = list.limit(limit);
-        }
         let page = list
             .execute()
             .await
             .map_err(self.failed("listing the bucket"))?;
-        let backups = page
-            .objects()
-            .into_iter()
-            .filter_map(|object| {
-                let id = keys::metadata_id(&object.key())?;
-                let sandbox = object.custom_metadata().ok()?.remove(SANDBOX_KEY);
-                Some(ListedBackup { id, sandbox })
-            })
-            .collect();
+        let listed = |object: worker::Object| {
+            let key = object.key();
+            if let Some(id) = keys::archive_id(&key) {
+                let size_bytes = object.size();
+                return Some(ListedObject::Archive { id, size_bytes });
+            }
+            let id = keys::metadata_id(&key)?;
+            let mut custom = object.custom_metadata().unwrap_or_default();
+            Some(ListedObject::Metadata(ListedBackup {
+                id,
+                sandbox: custom.remove(SANDBOX_KEY),
+                sandbox_name: custom.remove(SANDBOX_NAME_KEY),
+                stored_at_ms: object.uploaded().as_millis(),
+            }))
+        };
         Ok(ListedPage {
-            backups,
+            objects: page.objects().into_iter().filter_map(listed).collect(),
             cursor: page.truncated().then(|| page.cursor()).flatten(),
         })
     }

@@ -37,6 +37,7 @@ const SCHEMA: &str = "
 pub struct Index {
     database: SqlStorage,
     sandbox: String,
+    sandbox_name: Option<String>,
     /// Whether the tables are known to be there.
     ready: Cell<bool>,
 }
@@ -84,11 +85,12 @@ struct Row {
 }
 
 impl Index {
-    /// The index in `database`, of the sandbox with this id.
-    pub fn new(database: SqlStorage, sandbox: String) -> Self {
+    /// The index in `database`, of the sandbox with this id and, perhaps, name.
+    pub fn new(database: SqlStorage, sandbox: String, sandbox_name: Option<String>) -> Self {
         Self {
             database,
             sandbox,
+            sandbox_name,
             ready: Cell::new(false),
         }
     }
@@ -96,6 +98,11 @@ impl Index {
     /// The id of the sandbox, as metadata has it.
     pub fn sandbox(&self) -> &str {
         &self.sandbox
+    }
+
+    /// The name of the sandbox, as metadata has it.
+    pub fn sandbox_name(&self) -> Option<&str> {
+        self.sandbox_name.as_deref()
     }
 
     fn run(&self, query: &str, bindings: Vec<Value>) -> Result<SqlCursor> {

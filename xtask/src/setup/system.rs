@@ -7,8 +7,10 @@ use anyhow::{Result, bail};
 use crate::{process, project};
 
 /// A program that must be there, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("bwrap", "bubblewrap"),
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("fuse-overlayfs", "fuse-overlayfs"),
     ("fusermount3", "fuse3"),
     ("getfattr", "attr"),
