@@ -357,7 +357,7 @@ impl Bench<'_> {
         for _ in 0..runs {
             // The one before it must not be in the way.
             drop(last.take());
-            tree::settle(true)?;
+            tree::settle(false)?;
             let restored = Restored::new(stack, source)?;
             let file = format!("{}.bin", files / 2);
             fs::read(restored.directory().join(file))?;
