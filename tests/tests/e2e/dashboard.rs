@@ -85,7 +85,7 @@ async fn visit(stage: &Stage) -> anyhow::Result<()> {
         let go = "#create-dialog button[value=ok]";
         browser.shown(go).await?.click().await?;
         browser.says("backups", name).await?;
-        browser.says("message", "Backed up 1 files").await?;
+        browser.says("message", "Backed up 1 file of").await?;
     }
     picture(&browser, "sandbox").await;
 

@@ -56,15 +56,17 @@ async function follow(rest, body) {
 
 // --- words ---
 
-function bytes(count) {
+function bytes(amount) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (count >= 1000 && unit < units.length - 1) {
-    count /= 1000;
+  while (amount >= 1000 && unit < units.length - 1) {
+    amount /= 1000;
     unit += 1;
   }
-  return `${unit && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[unit]}`;
+  return `${unit && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${units[unit]}`;
 }
+
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
@@ -253,7 +255,7 @@ function plot() {
     $("plot").append(svg("line", { class: "moment", x1: x(at), x2: x(at), y1: 112, y2: 120 }));
   }
   $("plot-title").textContent =
-    `${made.length}${cursor ? " newest" : ""} backups since ${new Date(from).toLocaleString()}, ${bytes(total)} in all`;
+    `${cursor ? "The newest " : ""}${count(made.length, "backup")} since ${new Date(from).toLocaleString()}, ${bytes(total)} in all`;
 }
 
 // --- actions ---
@@ -277,7 +279,7 @@ async function create() {
   const options = { dir: form.get("dir"), ttl: Number(form.get("ttl")), gitignore: form.has("gitignore") };
   if (form.get("name")) options.name = form.get("name");
   const made = await follow("backups", options);
-  say(`Backed up ${made.counts.files} files of ${made.dir}: ${bytes(made.sizeBytes)}.`);
+  say(`Backed up ${count(made.counts.files, "file")} of ${made.dir}: ${bytes(made.sizeBytes)}.`);
   await sandbox();
 }
 
