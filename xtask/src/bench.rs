@@ -52,7 +52,7 @@ impl Bench {
 }
 
 /// What all benchmarks take.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Small trees and few runs, in seconds: to see that it works
     #[arg(long)]

@@ -19,7 +19,7 @@ use super::{
     Common,
     agent::{Agent, Scratch},
     measure::{self, Spread},
-    report::{Machine, Table, mebibytes, write_json},
+    report::{Machine, Table, mebibytes, spread, write_json},
     stack::{Restored, Source, Stack},
     store::{Speed, Store},
     tree::{self, Shape},
@@ -31,6 +31,9 @@ const STORE: Speed = Speed {
     bytes_per_second: Some(100_000_000),
     latency: Duration::from_millis(20),
 };
+
+/// Seconds from the request to the first file's content, at any size.
+const FIRST_FILE: f64 = 1.0;
 
 /// Options of `bench restore`.
 #[derive(Args, Clone, Debug)]
@@ -195,7 +198,8 @@ pub fn run(options: &Options) -> Result<()> {
     if options.part.contains(&Part::Start) {
         rows.start = bench.start(&strategies)?;
     }
-    let machine = Machine::here(&options.common)?;
+    let common = &options.common;
+    let machine = Machine::here(common)?;
     println!("{machine}");
     println!(
         "{} runs of each, in turns. Cold: the page cache has been emptied, and the archive is on \
@@ -203,12 +207,16 @@ pub fn run(options: &Options) -> Result<()> {
         bench.runs
     );
     if !rows.work.is_empty() {
-        println!("{}", work_table(&rows.work));
+        println!(
+            "{}\n{}",
+            work_table(&rows.work),
+            targets(common, &rows.work)
+        );
     }
     if !rows.start.is_empty() {
-        println!("{}", start_table(&rows.start));
+        println!("{}", start_table(common, &rows.start));
     }
-    match &options.common.json {
+    match &common.json {
         Some(path) => write_json(path, &machine, &rows),
         None => Ok(()),
     }
@@ -434,13 +442,56 @@ fn work_table(rows: &[WorkRow]) -> Table {
     table
 }
 
-fn start_table(rows: &[StartRow]) -> Table {
+/// What is asked of the strategies, in the times of others.
+fn targets(common: &Common, rows: &[WorkRow]) -> Table {
+    let median = |stack: Stack, task: Task| {
+        rows.iter()
+            .find(|row| row.stack == stack.name() && row.task == task)
+            .map(|row| row.seconds.median)
+    };
+    let [kernel, overlay, fuse] =
+        [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse].map(Stack::Ours);
+    let mut asked = vec![
+        (kernel, Task::ColdWalk, Stack::Fuse, 1.0 / 20.0),
+        (kernel, Task::ColdWalk, Stack::Linux, 1.15),
+        (kernel, Task::ColdRead, Stack::Linux, 1.15),
+        (kernel, Task::ColdWalk, Stack::Plain, 1.0),
+        (kernel, Task::ColdRead, Stack::Plain, 1.0),
+        (overlay, Task::ColdWalk, Stack::Fuse, 1.0 / 8.0),
+        (overlay, Task::WarmWalk, Stack::Fuse, 1.0 / 20.0),
+        (fuse, Task::ColdWalk, Stack::Fuse, 1.0 / 5.0),
+        (fuse, Task::WarmWalk, Stack::Fuse, 1.0 / 10.0),
+    ];
+    asked.extend(Task::ALL.map(|task| (fuse, task, Stack::Fuse, 1.0)));
+    let mut table = Table::new(
+        "Targets: time in the time of another",
+        &["strategy", "task", "than", "÷", "target", ""],
+    );
+    for (stack, task, other, most) in asked {
+        // A strategy that does not work here has no figures.
+        if let (Some(ours), Some(theirs)) = (median(stack, task), median(other, task)) {
+            table.row([
+                stack.name(),
+                task.title().into(),
+                other.name(),
+                format!("{:.2}", ours / theirs),
+                format!("≤ {most:.2}"),
+                common.verdict(ours / theirs <= most),
+            ]);
+        }
+    }
+    table
+}
+
+fn start_table(common: &Common, rows: &[StartRow]) -> Table {
     let mut table = Table::new(
         "From restoreBackup to the first file, from a store of 100 MB/s with 20 ms of latency",
         &[
             "strategy",
             "archive MB",
             "first file s (minimum / median / maximum)",
+            "target",
+            "",
             "all files read s",
             "÷ what the store takes",
             "peak memory MiB",
@@ -448,11 +499,12 @@ fn start_table(rows: &[StartRow]) -> Table {
     );
     for row in rows {
         let store = row.archive_bytes as f64 / 100e6;
-        let spread = row.first_file_seconds;
         table.row([
             row.stack.clone(),
             format!("{:.0}", row.archive_bytes as f64 / 1e6),
-            super::report::spread(spread),
+            spread(row.first_file_seconds),
+            format!("≤ {FIRST_FILE}"),
+            common.verdict(row.first_file_seconds.median <= FIRST_FILE),
             format!("{:.1}", row.everything_seconds),
             format!("{:.2}", row.everything_seconds / store),
             mebibytes(row.peak_memory_bytes as f64),

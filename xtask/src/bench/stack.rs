@@ -148,7 +148,7 @@ impl Restored {
             upper.display(),
             work.display()
         );
-        let (below, above) = if stack == Stack::Fuse {
+        let (mut below, mut above) = if stack == Stack::Fuse {
             let mut above = Command::new("fuse-overlayfs");
             above.args(["-o", &layers]);
             (Command::new("squashfuse"), above)
@@ -160,7 +160,6 @@ impl Restored {
             above.args(["-t", "overlay", "overlay", "-o", &options]);
             (below, above)
         };
-        let (mut below, mut above) = (below, above);
         process::run(below.arg(&archive).arg(&lower))?;
         self.mounts.push(lower);
         process::run(above.arg(&self.directory))?;
