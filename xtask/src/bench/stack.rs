@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sandbox_shared::{
     ArchiveChecksum, Strategy,
-    protocol::{ArchiveSource, RestoreBackup, RestoreEvent, paths},
+    protocol::{RestoreEvent, paths},
 };
+use serde_json::json;
 
 use super::{
     agent::{Agent, Scratch, random_id},
@@ -106,16 +107,18 @@ impl Restored {
 
     fn ours(&mut self, strategy: Strategy, source: &Source<'_>, base: &Path) -> Result<()> {
         let agent = Agent::start(source.program, &base.join("state"), base)?;
-        let request = RestoreBackup {
-            id: random_id()?,
-            dir: self.directory.to_str().context("not UTF-8")?.into(),
-            source: ArchiveSource {
-                url: source.store.archive_url(),
-                size_bytes: self.archive_bytes,
-                checksum: Some(source.checksum.clone()),
+        // What else the protocol knows has its default.
+        let request = json!({
+            "id": random_id()?,
+            "dir": self.directory,
+            "source": {
+                "url": source.store.archive_url(),
+                "sizeBytes": self.archive_bytes,
+                "sha256": source.checksum.sha256,
+                "partSizeBytes": source.checksum.part_size_bytes,
             },
-            strategy: Some(strategy),
-        };
+            "strategy": strategy,
+        });
         self.since = Instant::now();
         let mut events = agent.events(paths::RESTORES, &request)?;
         self.agent = Some(agent);
