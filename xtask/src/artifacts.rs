@@ -24,7 +24,7 @@ pub enum AgentProfile {
 
 impl AgentProfile {
     /// Its name in the workspace's `Cargo.toml`, which is also its directory's.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
             Self::Development => "dev-agent",

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
+    bench::{self, Bench},
     check, demo, dev, setup,
 };
 
@@ -37,6 +38,11 @@ enum Task {
     },
     /// Format, lints, builds, all tests
     Test,
+    /// Measure, beside what others do
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
     /// Install what is missing on this machine (the other commands do, too)
     Setup,
     /// Build the Worker into worker/build
@@ -64,6 +70,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { once, port } => demo::run(port, once),
         Task::Dev { port } => dev::run(port),
         Task::Test => check::run(),
+        Task::Bench { bench } => bench::run(&bench),
         Task::Setup => setup::all().map(drop),
         Task::Worker => artifacts::worker(),
         Task::Agent { dev } => {

@@ -40,6 +40,17 @@ pub fn all() -> Result<WorkerTools> {
     worker()
 }
 
+/// Installs what the benchmarks measure with, and the programs they compare with.
+pub fn benchmarks() -> Result<()> {
+    system::ensure_for_benchmarks()
+}
+
+/// The packages from npm, installed.
+pub fn node_modules() -> Result<PathBuf> {
+    npm::ensure()?;
+    Ok(project::root().join("node_modules"))
+}
+
 /// Installs what a build of the agent needs.
 pub fn agent() -> Result<()> {
     targets::ensure(MUSL_TARGET)

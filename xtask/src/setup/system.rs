@@ -25,10 +25,31 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("unsquashfs", "squashfs-tools"),
 ];
 
+/// What only benchmarks run.
+const BENCHMARK_PROGRAMS: [(&str, &str); 7] = [
+    ("fuse-overlayfs", "fuse-overlayfs"),
+    ("git", "git"),
+    ("mksquashfs", "squashfs-tools"),
+    ("squashfuse", "squashfuse"),
+    ("tar", "tar"),
+    ("time", "time"),
+    ("unsquashfs", "squashfs-tools"),
+];
+
+/// Installs what the build, the tests and the demo run.
+pub(super) fn ensure() -> Result<()> {
+    ensure_all(&PROGRAMS)
+}
+
+/// Installs what the benchmarks run.
+pub(super) fn ensure_for_benchmarks() -> Result<()> {
+    ensure_all(&BENCHMARK_PROGRAMS)
+}
+
 /// Installs missing programs by Debian's package manager when we are root;
 /// otherwise says what is missing.
-pub(super) fn ensure() -> Result<()> {
-    let missing = missing();
+fn ensure_all(programs: &[(&'static str, &'static str)]) -> Result<()> {
+    let missing = missing(programs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -57,16 +78,17 @@ pub(super) fn ensure() -> Result<()> {
             names(&missing)
         ),
     }
-    let missing = self::missing();
+    let missing = self::missing(programs);
     if !missing.is_empty() {
         bail!("{} still missing after the installation", names(&missing));
     }
     Ok(())
 }
 
-fn missing() -> Vec<(&'static str, &'static str)> {
-    PROGRAMS
-        .into_iter()
+fn missing(programs: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    programs
+        .iter()
+        .copied()
         .filter(|(program, _)| project::find_program(program).is_none())
         .collect()
 }

@@ -1,0 +1,514 @@
+//! `cargo xtask bench restore`: how soon a restored directory can be used, and
+//! how fast it is, by every strategy, beside what others mount.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use sandbox_shared::{ArchiveChecksum, Strategy};
+use serde::Serialize;
+
+use super::{
+    Common,
+    agent::{Agent, Scratch},
+    measure::{self, Spread},
+    report::{Machine, Table, mebibytes, spread, write_json},
+    stack::{Restored, Source, Stack},
+    store::{Speed, Store},
+    tree::{self, Shape},
+};
+use crate::process;
+
+/// The store that archives of several sizes are restored from.
+const STORE: Speed = Speed {
+    bytes_per_second: Some(100_000_000),
+    latency: Duration::from_millis(20),
+};
+
+/// Seconds from the request to the first file's content, at any size.
+const FIRST_FILE: f64 = 1.0;
+
+/// Options of `bench restore`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where everything goes, how often, how large.
+    #[command(flatten)]
+    pub common: Common,
+    /// Only these parts
+    #[arg(long, value_enum, default_values_t = [Part::Work, Part::Start])]
+    pub part: Vec<Part>,
+}
+
+/// Parts of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// What is done in a restored directory
+    Work,
+    /// How soon the first file can be read
+    Start,
+}
+
+/// What is done in a restored directory, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Task {
+    FirstFile,
+    ColdWalk,
+    WarmWalk,
+    ColdRead,
+    WarmRead,
+    SmallWrites,
+    LargeWrite,
+    GitStatus,
+    GitStatusAgain,
+}
+
+impl Task {
+    const ALL: [Self; 9] = [
+        Self::FirstFile,
+        Self::ColdWalk,
+        Self::WarmWalk,
+        Self::ColdRead,
+        Self::WarmRead,
+        Self::SmallWrites,
+        Self::LargeWrite,
+        Self::GitStatus,
+        Self::GitStatusAgain,
+    ];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::FirstFile => "restore and read one file",
+            Self::ColdWalk => "walk, cold (`find -size`)",
+            Self::WarmWalk => "walk, warm",
+            Self::ColdRead => "read everything, cold (`tar`)",
+            Self::WarmRead => "read everything, warm",
+            Self::SmallWrites => "write 2,000 files of 1 KiB",
+            Self::LargeWrite => "write 300 MB, fsync",
+            Self::GitStatus => "`git status`, the first",
+            Self::GitStatusAgain => "`git status` again",
+        }
+    }
+
+    fn is_cold(self) -> bool {
+        matches!(self, Self::ColdWalk | Self::ColdRead)
+    }
+
+    fn run(self, directory: &Path) -> Result<()> {
+        match self {
+            Self::FirstFile => bail!("timed with the restore"),
+            Self::ColdWalk | Self::WarmWalk => quiet(
+                Command::new("find")
+                    .arg(directory)
+                    .args(["-size", "+1000G"]),
+            ),
+            // GNU tar does not read what it would write to /dev/null.
+            Self::ColdRead | Self::WarmRead => quiet(
+                Command::new("sh")
+                    .args(["-c", "tar -cf - . | cat > /dev/null"])
+                    .current_dir(directory),
+            ),
+            Self::SmallWrites => {
+                let new = directory.join("written");
+                fs::create_dir(&new)?;
+                for number in 0..2000 {
+                    fs::write(new.join(number.to_string()), [b'x'; 1024])?;
+                }
+                Ok(())
+            }
+            Self::LargeWrite => {
+                let mut file = File::create(directory.join("written/large"))?;
+                let piece = vec![b'x'; 1_000_000];
+                for _ in 0..300 {
+                    file.write_all(&piece)?;
+                }
+                Ok(file.sync_all()?)
+            }
+            Self::GitStatus | Self::GitStatusAgain => quiet(
+                Command::new("git")
+                    .args(["status", "--porcelain"])
+                    .current_dir(directory),
+            ),
+        }
+    }
+}
+
+fn quiet(command: &mut Command) -> Result<()> {
+    process::run(command.stdout(Stdio::null()))
+}
+
+/// One task on one stack.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkRow {
+    stack: String,
+    task: Task,
+    seconds: Spread,
+}
+
+/// One archive on one stack.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StartRow {
+    stack: String,
+    archive_bytes: u64,
+    /// From the request to the content of a file.
+    first_file_seconds: Spread,
+    /// From the request until every file has been read.
+    everything_seconds: f64,
+    /// Of all processes that serve the directory together.
+    peak_memory_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Rows {
+    work: Vec<WorkRow>,
+    start: Vec<StartRow>,
+}
+
+/// Runs everything and prints the tables.
+pub fn run(options: &Options) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root can mount file systems and empty the page cache");
+    }
+    let bench = Bench {
+        program: options.common.prepare()?,
+        scratch: Scratch::new(&options.common.directory().join("restore"))?,
+        runs: options
+            .common
+            .runs
+            .unwrap_or(if options.common.quick { 1 } else { 3 }),
+        options,
+    };
+    let strategies = bench.strategies()?;
+    let mut rows = Rows {
+        work: Vec::new(),
+        start: Vec::new(),
+    };
+    if options.part.contains(&Part::Work) {
+        rows.work = bench.work(&strategies)?;
+    }
+    if options.part.contains(&Part::Start) {
+        rows.start = bench.start(&strategies)?;
+    }
+    let common = &options.common;
+    let machine = Machine::here(common)?;
+    println!("{machine}");
+    println!(
+        "{} runs of each, in turns. Cold: the page cache has been emptied, and the archive is on \
+         this machine's disk.\n",
+        bench.runs
+    );
+    if !rows.work.is_empty() {
+        println!(
+            "{}\n{}",
+            work_table(&rows.work),
+            targets(common, &rows.work)
+        );
+    }
+    if !rows.start.is_empty() {
+        println!("{}", start_table(common, &rows.start));
+    }
+    match &common.json {
+        Some(path) => write_json(path, &machine, &rows),
+        None => Ok(()),
+    }
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    program: PathBuf,
+    scratch: Scratch,
+    runs: usize,
+}
+
+impl Bench<'_> {
+    /// Those that work here.
+    fn strategies(&self) -> Result<Vec<Strategy>> {
+        let state = self.scratch.path().join("state");
+        let agent = Agent::start(&self.program, &state, self.scratch.path())?;
+        Ok(agent.status()?.strategies)
+    }
+
+    fn archive(&self, tree: &Path) -> Result<(PathBuf, ArchiveChecksum)> {
+        let archive = self.scratch.path().join("archive.sqsh");
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
+        let arguments = ["create", &text(tree)?, "--output", &text(&archive)?];
+        measure::run(&self.program, &arguments)?;
+        let part_size_bytes = NonZeroU64::new(8 << 20).context("not zero")?;
+        let mut verify = Command::new(&self.program);
+        verify
+            .arg("verify")
+            .arg(&archive)
+            .arg(format!("--part-size={part_size_bytes}"));
+        let sha256 = process::output(&mut verify)?.trim().to_owned();
+        let checksum = ArchiveChecksum {
+            sha256,
+            part_size_bytes,
+        };
+        Ok((archive, checksum))
+    }
+
+    fn work(&self, strategies: &[Strategy]) -> Result<Vec<WorkRow>> {
+        let tree = repository(&self.options.common)?;
+        let (archive, checksum) = self.archive(&tree)?;
+        let store = Store::start(Speed::default())?;
+        let source = Source {
+            program: &self.program,
+            store: &store,
+            archive: &archive,
+            checksum: &checksum,
+            tree: &tree,
+            is_remote: false,
+            scratch: self.scratch.path().join("work"),
+        };
+        let ours = strategies.iter().copied().map(Stack::Ours);
+        let stacks: Vec<_> = ours
+            .chain([Stack::Fuse, Stack::Linux, Stack::Plain])
+            .collect();
+        let mut figures = vec![[(); Task::ALL.len()].map(|()| Vec::new()); stacks.len()];
+        for _ in 0..self.runs {
+            for (stack, figures) in stacks.iter().zip(&mut figures) {
+                let seconds = self
+                    .work_on(*stack, &source)
+                    .with_context(|| stack.name())?;
+                eprintln!("{}: {seconds:.2?}", stack.name());
+                for (figures, seconds) in figures.iter_mut().zip(seconds) {
+                    figures.push(seconds);
+                }
+            }
+        }
+        let rows = stacks.iter().zip(figures).flat_map(|(stack, figures)| {
+            Task::ALL
+                .into_iter()
+                .zip(figures)
+                .map(|(task, figures)| WorkRow {
+                    stack: stack.name(),
+                    task,
+                    seconds: Spread::of(figures),
+                })
+        });
+        Ok(rows.collect())
+    }
+
+    /// The seconds that each task took.
+    fn work_on(&self, stack: Stack, source: &Source<'_>) -> Result<[f64; Task::ALL.len()]> {
+        tree::settle(true)?;
+        let restored = Restored::new(stack, source)?;
+        let directory = restored.directory();
+        fs::read(directory.join(".gitignore"))?;
+        let first = restored.since.elapsed().as_secs_f64();
+        restored.wait_until_whole(source.store)?;
+        let mut seconds = [first; Task::ALL.len()];
+        for (task, seconds) in Task::ALL.into_iter().zip(&mut seconds).skip(1) {
+            tree::settle(task.is_cold())?;
+            let started = Instant::now();
+            task.run(directory)
+                .with_context(|| task.title().to_owned())?;
+            *seconds = started.elapsed().as_secs_f64();
+        }
+        Ok(seconds)
+    }
+
+    fn start(&self, strategies: &[Strategy]) -> Result<Vec<StartRow>> {
+        let sizes: &[usize] = if self.options.common.quick {
+            &[30]
+        } else {
+            &[300, 1000, 5000]
+        };
+        let ours = strategies.iter().copied().map(Stack::Ours);
+        let stacks: Vec<_> = ours.chain([Stack::Fuse]).collect();
+        let mut rows = Vec::new();
+        for &files in sizes {
+            let shape = Shape::Random {
+                files,
+                bytes: 1_000_000,
+            };
+            let tree = shape.ensure(&self.options.common.trees())?;
+            let (archive, checksum) = self.archive(&tree)?;
+            let store = Store::start(STORE)?;
+            let source = Source {
+                program: &self.program,
+                store: &store,
+                archive: &archive,
+                checksum: &checksum,
+                tree: &tree,
+                is_remote: true,
+                scratch: self.scratch.path().join("start"),
+            };
+            for stack in &stacks {
+                let row = self
+                    .start_on(*stack, &source, files)
+                    .with_context(|| stack.name())?;
+                eprintln!(
+                    "{}, {} bytes: {:?}, everything in {:.1} s",
+                    row.stack, row.archive_bytes, row.first_file_seconds, row.everything_seconds
+                );
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn start_on(&self, stack: Stack, source: &Source<'_>, files: usize) -> Result<StartRow> {
+        let mut first_file = Vec::new();
+        let mut last = None;
+        // What makes no difference to the others takes this one minutes.
+        let runs = if stack == Stack::Fuse { 1 } else { self.runs };
+        for _ in 0..runs {
+            // The one before it must not be in the way.
+            drop(last.take());
+            tree::settle(false)?;
+            let restored = Restored::new(stack, source)?;
+            let file = format!("{}.bin", files / 2);
+            fs::read(restored.directory().join(file))?;
+            first_file.push(restored.since.elapsed().as_secs_f64());
+            last = Some(restored);
+        }
+        let restored = last.context("at least one run")?;
+        Task::ColdRead.run(restored.directory())?;
+        Ok(StartRow {
+            stack: stack.name(),
+            archive_bytes: fs::metadata(source.archive)?.len(),
+            first_file_seconds: Spread::of(first_file),
+            everything_seconds: restored.since.elapsed().as_secs_f64(),
+            peak_memory_bytes: restored.usage()?.peak_memory_bytes,
+        })
+    }
+}
+
+/// The tree of packages with a repository in it, of the Python part.
+fn repository(common: &Common) -> Result<PathBuf> {
+    let shape = if common.quick {
+        Shape::Packages {
+            files: 600,
+            bytes: 12_000_000,
+        }
+    } else {
+        Shape::Packages {
+            files: 60_000,
+            bytes: 1_300_000_000,
+        }
+    };
+    shape.ensure_with(&common.trees(), "-repository", |root| {
+        fs::write(root.join(".gitignore"), "node_modules/\nshare/\n")?;
+        let git = |arguments: &[&str]| {
+            quiet(
+                Command::new("git")
+                    .args(["-c", "user.name=bench", "-c", "user.email=bench@localhost"])
+                    .args(["-c", "gc.auto=0", "-c", "core.compression=1"])
+                    .args(arguments)
+                    .current_dir(root),
+            )
+        };
+        git(&["init", "--quiet"])?;
+        git(&["add", "--all"])?;
+        git(&["commit", "--quiet", "--message=All"])?;
+        git(&["repack", "-a", "-d", "--quiet"])
+    })
+}
+
+fn work_table(rows: &[WorkRow]) -> Table {
+    let mut columns = vec!["task, seconds".to_owned()];
+    for row in rows {
+        if !columns.contains(&row.stack) {
+            columns.push(row.stack.clone());
+        }
+    }
+    let mut table = Table::new(
+        "Work in a restored directory (medians; × is how often faster than squashfuse + fuse-overlayfs)",
+        &columns,
+    );
+    let find = |stack: &str, task: Task| {
+        rows.iter()
+            .find(|row| row.stack == stack && row.task == task)
+            .map_or(f64::NAN, |row| row.seconds.median)
+    };
+    for task in Task::ALL {
+        let reference = find(&Stack::Fuse.name(), task);
+        let cells = columns.iter().skip(1).map(|stack| {
+            let seconds = find(stack, task);
+            format!("{seconds:.2} ({:.1}×)", reference / seconds)
+        });
+        table.row(std::iter::once(task.title().to_owned()).chain(cells));
+    }
+    table
+}
+
+/// What is asked of the strategies, in the times of others.
+fn targets(common: &Common, rows: &[WorkRow]) -> Table {
+    let median = |stack: Stack, task: Task| {
+        rows.iter()
+            .find(|row| row.stack == stack.name() && row.task == task)
+            .map(|row| row.seconds.median)
+    };
+    let [kernel, overlay, fuse] =
+        [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse].map(Stack::Ours);
+    let mut asked = vec![
+        (kernel, Task::ColdWalk, Stack::Fuse, 1.0 / 20.0),
+        (kernel, Task::ColdWalk, Stack::Linux, 1.15),
+        (kernel, Task::ColdRead, Stack::Linux, 1.15),
+        (kernel, Task::ColdWalk, Stack::Plain, 1.0),
+        (kernel, Task::ColdRead, Stack::Plain, 1.0),
+        (overlay, Task::ColdWalk, Stack::Fuse, 1.0 / 8.0),
+        (overlay, Task::WarmWalk, Stack::Fuse, 1.0 / 20.0),
+        (fuse, Task::ColdWalk, Stack::Fuse, 1.0 / 5.0),
+        (fuse, Task::WarmWalk, Stack::Fuse, 1.0 / 10.0),
+    ];
+    asked.extend(Task::ALL.map(|task| (fuse, task, Stack::Fuse, 1.0)));
+    let mut table = Table::new(
+        "Targets: time in the time of another",
+        &["strategy", "task", "than", "÷", "target", ""],
+    );
+    for (stack, task, other, most) in asked {
+        // A strategy that does not work here has no figures.
+        if let (Some(ours), Some(theirs)) = (median(stack, task), median(other, task)) {
+            table.row([
+                stack.name(),
+                task.title().into(),
+                other.name(),
+                format!("{:.2}", ours / theirs),
+                format!("≤ {most:.2}"),
+                common.verdict(ours / theirs <= most),
+            ]);
+        }
+    }
+    table
+}
+
+fn start_table(common: &Common, rows: &[StartRow]) -> Table {
+    let mut table = Table::new(
+        "From restoreBackup to the first file, from a store of 100 MB/s with 20 ms of latency",
+        &[
+            "strategy",
+            "archive MB",
+            "first file s (minimum / median / maximum)",
+            "target",
+            "",
+            "all files read s",
+            "÷ what the store takes",
+            "peak memory MiB",
+        ],
+    );
+    for row in rows {
+        let store = row.archive_bytes as f64 / 100e6;
+        table.row([
+            row.stack.clone(),
+            format!("{:.0}", row.archive_bytes as f64 / 1e6),
+            spread(row.first_file_seconds),
+            format!("≤ {FIRST_FILE}"),
+            common.verdict(row.first_file_seconds.median <= FIRST_FILE),
+            format!("{:.1}", row.everything_seconds),
+            format!("{:.2}", row.everything_seconds / store),
+            mebibytes(row.peak_memory_bytes as f64),
+        ]);
+    }
+    table
+}
