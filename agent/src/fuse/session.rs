@@ -113,24 +113,30 @@ impl Drop for Session {
     }
 }
 
-/// Asks for what both file systems need, and for `flags` as far as this kernel
-/// has them.
+/// Asks for `flags`, as far as this kernel has them.
+pub(super) fn request(config: &mut KernelConfig, flags: InitFlags) {
+    let offered = config.capabilities();
+    // Nothing here is refused: all of it is offered, and within fuser's limits.
+    let _ = config.add_capabilities(flags & offered);
+    // What one request can carry: 256 pages, the kernel's usual limit.
+    let _ = config.set_max_write(1 << 20);
+    let _ = config.set_max_background(64);
+}
+
+/// Asks for what a tree needs, and for `flags` as far as this kernel has them.
 ///
 /// # Errors
 /// The kernel would have to open files and directories with us: it is older than
 /// Linux 5.1.
-pub(super) fn negotiate(config: &mut KernelConfig, flags: InitFlags) -> io::Result<()> {
+pub(super) fn request_for_tree(config: &mut KernelConfig, flags: InitFlags) -> io::Result<()> {
     let needed = InitFlags::FUSE_NO_OPEN_SUPPORT
         | InitFlags::FUSE_NO_OPENDIR_SUPPORT
         | InitFlags::FUSE_DO_READDIRPLUS
         | InitFlags::FUSE_PARALLEL_DIROPS;
-    let offered = config.capabilities();
-    config
-        .add_capabilities(needed | flags & offered)
-        .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
-    // What one request can carry: 256 pages, the kernel's usual limit.
-    let _ = config.set_max_write(1 << 20);
-    let _ = config.set_max_background(64);
+    if !config.capabilities().contains(needed) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    request(config, needed | flags);
     Ok(())
 }
 

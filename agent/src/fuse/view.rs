@@ -85,7 +85,7 @@ impl View {
 
 impl Filesystem for View {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        session::negotiate(
+        session::request_for_tree(
             config,
             InitFlags::FUSE_CACHE_SYMLINKS
                 | InitFlags::FUSE_EXPORT_SUPPORT
