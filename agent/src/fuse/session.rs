@@ -113,31 +113,30 @@ impl Drop for Session {
     }
 }
 
-/// Asks for `flags`, as far as this kernel has them.
+/// Asks for `flags` as far as this kernel has them, and for large requests.
 pub(super) fn request(config: &mut KernelConfig, flags: InitFlags) {
-    let offered = config.capabilities();
-    // Nothing here is refused: all of it is offered, and within fuser's limits.
-    let _ = config.add_capabilities(flags & offered);
+    // They are offered, so they are not refused.
+    let _ = config.add_capabilities(flags & config.capabilities());
     // What one request can carry: 256 pages, the kernel's usual limit.
     let _ = config.set_max_write(1 << 20);
     let _ = config.set_max_background(64);
 }
 
-/// Asks for what a tree needs, and for `flags` as far as this kernel has them.
+/// Asks for what the file systems with directories need, and for `flags` as far
+/// as this kernel has them.
 ///
 /// # Errors
 /// The kernel would have to open files and directories with us: it is older than
 /// Linux 5.1.
-pub(super) fn request_for_tree(config: &mut KernelConfig, flags: InitFlags) -> io::Result<()> {
+pub(super) fn negotiate(config: &mut KernelConfig, flags: InitFlags) -> io::Result<()> {
     let needed = InitFlags::FUSE_NO_OPEN_SUPPORT
         | InitFlags::FUSE_NO_OPENDIR_SUPPORT
         | InitFlags::FUSE_DO_READDIRPLUS
         | InitFlags::FUSE_PARALLEL_DIROPS;
-    if !config.capabilities().contains(needed) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    request(config, needed | flags);
-    Ok(())
+    request(config, flags);
+    config
+        .add_capabilities(needed)
+        .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Lets the kernel read 1 MiB ahead instead of 128 KiB. Only root of the whole

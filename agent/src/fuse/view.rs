@@ -85,7 +85,7 @@ impl View {
 
 impl Filesystem for View {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        session::request_for_tree(
+        session::negotiate(
             config,
             InitFlags::FUSE_CACHE_SYMLINKS
                 | InitFlags::FUSE_EXPORT_SUPPORT

@@ -39,7 +39,7 @@ fn offset(offset: i64) -> Result<u64, Errno> {
 
 impl Filesystem for Cow {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        session::request_for_tree(
+        session::negotiate(
             config,
             InitFlags::FUSE_CACHE_SYMLINKS
                 | InitFlags::FUSE_POSIX_ACL
