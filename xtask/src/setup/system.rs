@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{process, project};
 
 /// A program that must be there, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("bwrap", "bubblewrap"),
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
