@@ -13,7 +13,7 @@ use fuser::{
 
 use super::{
     reply::{FOREVER, GENERATION},
-    session::{Options, Session},
+    session::{self, Options, Session},
 };
 use crate::archive::squashfs::reader::ReadAt;
 
@@ -70,12 +70,10 @@ impl ArchiveFile {
 
 impl Filesystem for ArchiveFile {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        let wanted =
-            InitFlags::FUSE_ASYNC_READ | InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_MAX_PAGES;
-        // All of it makes things faster, and none of it must be.
-        let _ = config.add_capabilities(wanted & config.capabilities());
-        let _ = config.set_max_write(LONGEST);
-        let _ = config.set_max_background(64);
+        session::request(
+            config,
+            InitFlags::FUSE_ASYNC_READ | InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_MAX_PAGES,
+        );
         Ok(())
     }
 
