@@ -117,7 +117,10 @@ async fn what_is_wrong_is_noticed_and_not_served() {
     for strategy in LAZY {
         let dir = playground.text("target");
         let request = restore_request(&dir, &store, &archive, Some(strategy));
+        // It is not to be noticed before the directory can be used.
+        store.limit(NO_PULL);
         agent.restored(&request).await;
+        store.limit(Limits::default());
         agent
             .mount_is(&dir, |mount| mount.state == MountState::Damaged)
             .await;
