@@ -113,8 +113,17 @@ impl Drop for Session {
     }
 }
 
-/// Asks for what both file systems need, and for `flags` as far as this kernel
-/// has them.
+/// Asks for `flags` as far as this kernel has them, and for large requests.
+pub(super) fn request(config: &mut KernelConfig, flags: InitFlags) {
+    // They are offered, so they are not refused.
+    let _ = config.add_capabilities(flags & config.capabilities());
+    // What one request can carry: 256 pages, the kernel's usual limit.
+    let _ = config.set_max_write(1 << 20);
+    let _ = config.set_max_background(64);
+}
+
+/// Asks for what the file systems with directories need, and for `flags` as far
+/// as this kernel has them.
 ///
 /// # Errors
 /// The kernel would have to open files and directories with us: it is older than
@@ -124,14 +133,10 @@ pub(super) fn negotiate(config: &mut KernelConfig, flags: InitFlags) -> io::Resu
         | InitFlags::FUSE_NO_OPENDIR_SUPPORT
         | InitFlags::FUSE_DO_READDIRPLUS
         | InitFlags::FUSE_PARALLEL_DIROPS;
-    let offered = config.capabilities();
+    request(config, flags);
     config
-        .add_capabilities(needed | flags & offered)
-        .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
-    // What one request can carry: 256 pages, the kernel's usual limit.
-    let _ = config.set_max_write(1 << 20);
-    let _ = config.set_max_background(64);
-    Ok(())
+        .add_capabilities(needed)
+        .map_err(|_| io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Lets the kernel read 1 MiB ahead instead of 128 KiB. Only root of the whole
