@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{process, project};
 
 /// A program that must be there, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: &[(&str, &str)] = &[
     ("bwrap", "bubblewrap"),
     ("chromedriver", "chromium-driver"),
     ("chromium", "chromium"),
@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str); 15] = [
 ];
 
 /// What only benchmarks run.
-const BENCHMARK_PROGRAMS: [(&str, &str); 7] = [
+const BENCHMARK_PROGRAMS: &[(&str, &str)] = &[
     ("fuse-overlayfs", "fuse-overlayfs"),
     ("git", "git"),
     ("mksquashfs", "squashfs-tools"),
@@ -38,12 +38,12 @@ const BENCHMARK_PROGRAMS: [(&str, &str); 7] = [
 
 /// Installs what the build, the tests and the demo run.
 pub(super) fn ensure() -> Result<()> {
-    ensure_all(&PROGRAMS)
+    ensure_all(PROGRAMS)
 }
 
 /// Installs what the benchmarks run.
 pub(super) fn ensure_for_benchmarks() -> Result<()> {
-    ensure_all(&BENCHMARK_PROGRAMS)
+    ensure_all(BENCHMARK_PROGRAMS)
 }
 
 /// Installs missing programs by Debian's package manager when we are root;
