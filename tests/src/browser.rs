@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use fantoccini::{Client, ClientBuilder, elements::Element, error::CmdError, wd::Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -29,13 +30,17 @@ const ARGUMENTS: [&str; 9] = [
 pub struct Browser {
     client: Client,
     _driver: Child,
+    /// What the browser writes; removed after it has ended.
+    _scratch: TempDir,
 }
 
 impl Browser {
     /// Starts one.
     pub async fn start() -> Result<Self> {
+        let scratch = tempfile::tempdir()?;
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", scratch.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -58,6 +63,7 @@ impl Browser {
         Ok(Self {
             client,
             _driver: driver,
+            _scratch: scratch,
         })
     }
 
