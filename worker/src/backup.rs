@@ -1,6 +1,10 @@
 //! What can be done with backups, one verb a file.
 
+use std::{pin::pin, rc::Rc};
+
+use futures_util::future::{Either, select};
 use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError};
+use serde::de::DeserializeOwned;
 
 use crate::{
     agent::Events,
@@ -9,9 +13,6 @@ use crate::{
     operations::{Cancellation, Operation, ProgressReport},
     storage::{bucket::BackupBucket, index::Index},
 };
-use futures_util::future::{Either, select};
-use serde::de::DeserializeOwned;
-use std::{pin::pin, rc::Rc};
 
 pub mod auto_restore;
 pub mod create;
@@ -40,7 +41,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The bucket; its failures are reported as `on_failure`.
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        Ok(BackupBucket::new(self.config.bucket()?, on_failure))
+        BackupBucket::open(self.config, on_failure)
     }
 
     /// The next event of an operation, or the error `code` once it is cancelled.

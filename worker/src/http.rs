@@ -75,7 +75,7 @@ async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response
             format!("{} is not a method of {SANDBOXES}", request.method()),
         ));
     }
-    let bucket = BackupBucket::new(config.bucket()?, ErrorCode::InternalError);
+    let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?)
         .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
 }

@@ -199,7 +199,7 @@ impl Sandbox {
     }
 
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        Ok(BackupBucket::new(self.config.bucket()?, on_failure))
+        BackupBucket::open(&self.config, on_failure)
     }
 
     /// Ends the operation that runs, and leaves nothing of it.

@@ -12,6 +12,7 @@ use sandbox_shared::{
 use worker::{Bucket, Include, MultipartUpload, UploadedPart};
 
 use super::keys;
+use crate::config::Config;
 
 /// The bucket that holds the backups.
 pub struct BackupBucket {
@@ -81,9 +82,12 @@ fn is_multipart_etag(etag: &str) -> bool {
 }
 
 impl BackupBucket {
-    /// A bucket whose failures are reported as `on_failure`.
-    pub fn new(bucket: Bucket, on_failure: ErrorCode) -> Self {
-        Self { bucket, on_failure }
+    /// The bucket that is configured; its failures are reported as `on_failure`.
+    pub fn open(config: &Config, on_failure: ErrorCode) -> Result<Self> {
+        Ok(Self {
+            bucket: config.bucket()?,
+            on_failure,
+        })
     }
 
     fn failed(&self, doing: &str) -> impl FnOnce(worker::Error) -> SandboxError {
