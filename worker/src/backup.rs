@@ -47,11 +47,6 @@ impl Context<'_> {
         BackupBucket::open(self.config, on_failure)
     }
 
-    /// Settles what did not come to its end.
-    async fn recover(&self) -> Result<()> {
-        recover::recover(self.journal, self.config, self.lifecycle, self.index).await
-    }
-
     /// The next event of an operation, or the error `code` once it is cancelled.
     async fn next<T: DeserializeOwned>(&self, events: &mut Events, code: ErrorCode) -> Result<T> {
         let cancelled = pin!(self.cancellation.requested());

@@ -208,7 +208,8 @@ pub struct Operations {
     lifecycle: Rc<Lifecycle>,
     index: Rc<Index>,
     journal: Journal,
-    /// Whether what an earlier life of this object left has been settled.
+    /// Whether nothing is left to settle of operations that have ended, be it in
+    /// an earlier life of this object.
     recovered: Cell<bool>,
     /// Taken by the operation that runs; fair, so others follow in order.
     turn: Mutex<()>,
@@ -241,11 +242,8 @@ impl Operations {
         operation: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
         let _turn = self.turn.lock().await;
-        if !self.recovered.get()
-            && let Err(error) = self.settle().await
-        {
-            // It does not keep this operation from running, and is tried again.
-            worker::console_error!("cleaning up after an interrupted operation: {error}");
+        if !self.recovered.get() {
+            self.settle_or_log().await;
         }
         let context = Context {
             config: &self.config,
@@ -259,6 +257,9 @@ impl Operations {
             cancellation,
         };
         let result = operation(&context).await;
+        if result.is_err() {
+            self.settle_or_log().await;
+        }
         if let Some(running) = &*self.running.borrow() {
             running.log(result.as_ref().err());
         }
@@ -266,9 +267,20 @@ impl Operations {
     }
 
     async fn settle(&self) -> Result<()> {
+        self.recovered.set(false);
         recover::recover(&self.journal, &self.config, &self.lifecycle, &self.index).await?;
         self.recovered.set(true);
         Ok(())
+    }
+
+    /// A failure keeps no operation from running; it is tried again before the
+    /// next, or when the alarm rings.
+    async fn settle_or_log(&self) -> bool {
+        let settled = self.settle().await;
+        if let Err(error) = &settled {
+            worker::console_error!("cleaning up after an operation: {error}");
+        }
+        settled.is_ok()
     }
 
     /// Settles what did not come to its end, unless an operation is under way.
@@ -277,11 +289,7 @@ impl Operations {
         let Ok(_turn) = self.turn.try_lock() else {
             return false;
         };
-        let settled = self.settle().await;
-        if let Err(error) = &settled {
-            worker::console_error!("cleaning up after an interrupted operation: {error}");
-        }
-        settled.is_ok()
+        self.settle_or_log().await
     }
 
     /// What became of an operation.

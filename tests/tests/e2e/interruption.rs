@@ -61,6 +61,7 @@ async fn goes_on(sandbox: &Sandbox) {
 }
 
 async fn before_the_commit_nothing_is_left(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "reset-before-commit").await;
     for (number, (operation, key, when)) in [
         ("createMultipartUpload", "", "before"),
@@ -92,6 +93,7 @@ async fn before_the_commit_nothing_is_left(stage: Arc<Stage>) {
 }
 
 async fn after_the_commit_the_backup_is_there(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "reset-after-commit").await;
     plan(&sandbox, "put", "meta.json", "after").await;
     let error = create(&sandbox, "op").await.unwrap_err();
@@ -110,6 +112,7 @@ async fn after_the_commit_the_backup_is_there(stage: Arc<Stage>) {
 
 async fn over_http_the_caller_learns_the_same(stage: Arc<Stage>) {
     let name = "reset-over-http";
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, name).await;
     let http = stage.http_with(Setup::Faulty, name, Some(stage.api_token()));
     for (when, committed) in [("before", false), ("after", true)] {
@@ -155,6 +158,7 @@ async fn the_alarm_removes_what_nobody_asks_about(stage: Arc<Stage>) {
 }
 
 async fn a_restore_can_be_repeated(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "reset-restore").await;
     let backup = sandbox.backup("/workspace").await;
     for operation in ["get", "head"] {
@@ -176,6 +180,7 @@ async fn a_restore_can_be_repeated(stage: Arc<Stage>) {
 }
 
 async fn the_outcome_of_any_operation_can_be_asked_for(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "outcomes").await;
     let backup = create(&sandbox, "made").await.unwrap();
     let made = outcome(&sandbox, "made").await;
@@ -201,6 +206,7 @@ async fn the_outcome_of_any_operation_can_be_asked_for(stage: Arc<Stage>) {
 }
 
 async fn ids_of_operations_are_checked(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "operation-ids").await;
     for bad in [json!(""), json!("a b"), json!(7), json!("x".repeat(65))] {
         let arguments = json!([{ "dir": "/workspace" }, { "operationId": bad }]);

@@ -125,14 +125,7 @@ pub async fn create(
             })
         }
         Err(error) => {
-            // If this fails too, the entry stays, and it is tried again.
-            let cleaned_up = async {
-                context.journal.set(&operation, State::Failed)?;
-                context.recover().await
-            };
-            if let Err(left) = cleaned_up.await {
-                worker::console_error!("cleaning up after a failed backup: {left}");
-            }
+            context.journal.set(&operation, State::Failed)?;
             Err(error)
         }
     }
