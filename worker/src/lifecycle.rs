@@ -423,7 +423,7 @@ fn storage(error: worker::Error) -> SandboxError {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::{BackupId, Strategy, protocol::MountState};
+    use sandbox_shared::{BackupId, Strategy, protocol::MountState, report::Listed};
 
     use super::*;
 
@@ -439,6 +439,7 @@ mod tests {
             cached_bytes: 99,
             verified: false,
             url_expires_at: Some(expires_at),
+            left_out: Listed::default(),
         };
         assert_eq!(renewal_of(&mount), Some(3_000_000));
         mount.cached_bytes = 100;

@@ -47,7 +47,8 @@ impl Slot {
     /// it was there before. Its daemon runs, or the whole archive is here.
     pub(super) fn assemble(&mut self) -> Result<(), MountError> {
         if let Some(copy) = &mut self.record.copy {
-            image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
+            let left_out = image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
+            copy.left_out = left_out.into();
             copy.identity = Some(identity(&copy.path)?);
             self.save()?;
             // All of it is in the copy now.

@@ -56,6 +56,7 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
         dir: mount.dir,
         id: mount.id,
         strategy: mount.strategy,
+        left_out: mount.left_out,
     })
 }
 
