@@ -17,15 +17,12 @@ use std::{
 
 use proptest::prelude::*;
 use rustix::{
-    fs::{
-        AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid,
-        XattrFlags,
-    },
+    fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags},
     io::Errno,
 };
 
 use crate::{
-    harness::{self, Snapshot, assert_same, noise, snapshot},
+    harness::{self, Snapshot, assert_same, noise, set_times, snapshot},
     mounts::{self, Cow, Overlay, View},
 };
 
@@ -222,7 +219,7 @@ impl World {
                 let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
                 rustix::fs::chownat(CWD, at(path), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
             }
-            SetTimes(path, seconds) => set_times(&at(path), *seconds)?,
+            SetTimes(path, seconds) => set_times(&at(path), *seconds, 0)?,
             SetXattr(path, name, value, flags) => {
                 let flags = XattrFlags::from_bits_retain(*flags);
                 rustix::fs::lsetxattr(at(path), name.as_str(), value, flags)?;
@@ -281,18 +278,6 @@ fn blake3(content: &[u8]) -> String {
     format!("{:x}", hasher.finish())
 }
 
-fn set_times(path: &Path, seconds: i64) -> Result<(), Errno> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
-}
-
 /// A tree without the differences between one "now" and another.
 fn described(root: &Path) -> Snapshot {
     let mut tree = snapshot(root);
@@ -321,7 +306,7 @@ fn lower(operations: &[Operation]) -> tempfile::TempDir {
     // directory, but reading it may.
     paths.reverse();
     for path in paths {
-        set_times(&directory.path().join(path), LONG_AGO - 1).unwrap();
+        set_times(&directory.path().join(path), LONG_AGO - 1, 0).unwrap();
     }
     directory
 }

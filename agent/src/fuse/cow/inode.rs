@@ -165,20 +165,12 @@ impl Time {
                 seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
                 nanoseconds: since.subsec_nanos(),
             },
-            Err(error) => {
-                let before = error.duration();
-                let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-                match before.subsec_nanos() {
-                    0 => Self {
-                        seconds: -whole,
-                        nanoseconds: 0,
-                    },
-                    nanoseconds => Self {
-                        seconds: -whole - 1,
-                        nanoseconds: 1_000_000_000 - nanoseconds,
-                    },
-                }
-            }
+            // fuser 0.18 takes both numbers for a distance from 1970, though the
+            // nanoseconds count forwards there, too.
+            Err(error) => Self {
+                seconds: 0_i64.saturating_sub_unsigned(error.duration().as_secs()),
+                nanoseconds: error.duration().subsec_nanos(),
+            },
         }
     }
 
