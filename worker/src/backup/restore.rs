@@ -43,7 +43,7 @@ pub async fn restore(
 
 async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBackupResult> {
     // A failure is about another directory, or this mends it.
-    let _ = auto_restore::put_back(context).await;
+    let _ = auto_restore::put_back_others(context).await;
     let mount = mount(context, &request).await?;
     let dir = &request.backup.dir;
     if request.auto_restore {
