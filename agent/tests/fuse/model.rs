@@ -20,9 +20,10 @@ use rustix::{
     fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags},
     io::Errno,
 };
+use sandbox_agent::archive::squashfs::writer;
 
 use crate::{
-    harness::{self, Snapshot, assert_same, noise, set_times, snapshot},
+    harness::{self, Snapshot, assert_same, mount_file, noise, set_times, snapshot},
     mounts::{self, Cow, Overlay, View},
 };
 
@@ -376,6 +377,34 @@ proptest! {
             true,
             "files without a node are left in the upper directory"
         );
+    }
+
+    #[test]
+    fn overlays_over_an_archive_are_like_one_over_its_source(
+        before in prop::collection::vec(operation(), 0..40),
+        operations in prop::collection::vec(operation(), 1..80),
+    ) {
+        let original = lower(&before);
+        // Squashfs without any has other errors for those that are asked for.
+        rustix::fs::lsetxattr(original.path(), "user.top", b"x", XattrFlags::empty()).unwrap();
+        let file = harness::Archive::of(original.path(), &writer::Options::default());
+        let squashfs = mount_file(&file.path);
+        let plain = Overlay::over(original.path());
+        let ours = [
+            Overlay::of(mounts::archive_of(original.path())),
+            Overlay::over(squashfs.path()),
+        ];
+        let mut expected = World::new(&plain.path());
+        let mut found = ours.each_ref().map(|overlay| World::new(&overlay.path()));
+        for operation in &operations {
+            let answer = expected.apply(operation);
+            for world in &mut found {
+                assert_answers(operation, &answer, &world.apply(operation));
+            }
+        }
+        for overlay in &ours {
+            assert_same(&described(&plain.path()), &described(&overlay.path()));
+        }
     }
 
     #[test]
