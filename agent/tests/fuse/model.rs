@@ -394,8 +394,8 @@ proptest! {
             Overlay::of(mounts::archive_of(original.path())),
             Overlay::over(squashfs.path()),
         ];
-        let mut expected = World::new(&plain.path());
-        let mut found = ours.each_ref().map(|overlay| World::new(&overlay.path()));
+        let mut expected = World::new(plain.path());
+        let mut found = ours.each_ref().map(|overlay| World::new(overlay.path()));
         for operation in &operations {
             let answer = expected.apply(operation);
             for world in &mut found {
