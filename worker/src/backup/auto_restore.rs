@@ -112,7 +112,9 @@ impl Failure {
     fn new(backup: DirectoryBackup, error: SandboxError) -> Self {
         let dir = &backup.dir;
         let next = match is_lasting(&error) {
-            true => "from now on, and until the container starts again, everything runs without it",
+            true => {
+                "it is not tried again in this container, where everything else runs without it"
+            }
             false => "the next operation tries it again",
         };
         let message = format!(
@@ -280,7 +282,7 @@ mod tests {
     #[test]
     fn a_failure_says_how_to_go_on() {
         for (code, next) in [
-            (ErrorCode::BackupExpired, "runs without it"),
+            (ErrorCode::BackupExpired, "not tried again"),
             (ErrorCode::ContainerUnavailable, "tries it again"),
         ] {
             let error = SandboxError::new(code, "of this").with("id", "x");
