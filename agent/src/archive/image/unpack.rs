@@ -85,8 +85,8 @@ impl From<Tally<LeftOut>> for Listed<LeftOutEntry> {
 }
 
 /// Unpacks an image into `directory`, which must not exist, on all cores. If that
-/// fails, what has been unpacked by then is left there; where there is not enough
-/// room, that is nothing.
+/// fails, what has been unpacked by then is left there: nothing where the tree is
+/// damaged or there is not enough room.
 ///
 /// # Errors
 /// See [`ArchiveError`]. What the system does not permit is an error only where
