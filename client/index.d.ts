@@ -260,6 +260,11 @@ export interface RestoreBackupResult {
   id: string;
   /** How it is served. */
   strategy: Strategy;
+  /**
+   * With the strategy `extract`, what could not be unpacked for want of privileges or of a file system
+   * that can hold it: an `owner`, a `device`, or an extended attribute by its name.
+   */
+  leftOut?: Listed<{ path: string; what: string }>;
 }
 
 /** What {@link Sandbox.unmountBackup} gives. */
@@ -404,6 +409,8 @@ export interface MountStatus {
   verified: boolean;
   /** ISO 8601: when the URL that the rest comes from is to have been renewed. */
   urlExpiresAt?: string;
+  /** See {@link RestoreBackupResult}. */
+  leftOut?: Listed<{ path: string; what: string }>;
 }
 
 /** A directory that is put back when the container starts again. */

@@ -35,6 +35,14 @@ pub enum ArchiveError {
         /// What the operating system said about it.
         source: io::Error,
     },
+    /// There is not enough room.
+    #[error("{needed} bytes are needed to unpack the archive, but only {available} are free")]
+    NoSpace {
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+    },
     /// A file of our own failed.
     #[error("{0}")]
     Local(#[from] io::Error),
@@ -42,6 +50,12 @@ pub enum ArchiveError {
 
 impl From<ArchiveError> for SandboxError {
     fn from(error: ArchiveError) -> Self {
-        Self::new(ErrorCode::BackupRestoreFailed, error.to_string())
+        let described = Self::new(ErrorCode::BackupRestoreFailed, error.to_string());
+        match error {
+            ArchiveError::NoSpace { needed, available } => described
+                .with("neededBytes", needed)
+                .with("availableBytes", available),
+            _ => described,
+        }
     }
 }

@@ -28,6 +28,7 @@ use futures_util::future::join_all;
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy,
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
+    report::Listed,
     rules::{self, AllowedRoots},
 };
 use time::OffsetDateTime;
@@ -136,6 +137,12 @@ impl From<MountError> for SandboxError {
                     .map(|user| serde_json::json!({ "pid": user.pid, "command": user.command }));
                 return Self::new(ErrorCode::BackupRestoreFailed, message)
                     .with("processes", users.collect::<Vec<_>>());
+            }
+            MountError::Archive(error) => return error.into(),
+            MountError::Transfer(TransferError::NoSpace { needed, available }) => {
+                return Self::new(ErrorCode::BackupRestoreFailed, message)
+                    .with("neededBytes", needed)
+                    .with("availableBytes", available);
             }
             MountError::Transfer(TransferError::NotFound) => ErrorCode::BackupNotFound,
             MountError::NotMounted(_) => ErrorCode::InvalidBackupConfig,
@@ -302,6 +309,7 @@ impl Mounts {
                 copy: unpacks.then(|| Copy {
                     path: beside(&target, slot),
                     identity: None,
+                    left_out: Listed::default(),
                 }),
                 id,
                 dir,
@@ -495,9 +503,10 @@ impl Mounts {
             cached_bytes: 0,
             verified: false,
             url_expires_at: None,
+            left_out: Listed::default(),
         };
-        let unpacked = slot.record.copy.is_some();
-        if unpacked {
+        if let Some(copy) = &slot.record.copy {
+            status.left_out = copy.left_out.clone();
             status.cached_bytes = slot.record.size_bytes;
             status.verified = slot.record.checksum.is_some();
         } else {

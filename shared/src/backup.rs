@@ -8,6 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     error::{Result, SandboxError},
+    report::{LeftOutEntry, Listed},
     rules,
 };
 
@@ -427,6 +428,10 @@ pub struct RestoreBackupResult {
     pub id: BackupId,
     /// How it is served.
     pub strategy: Strategy,
+    /// What could not be unpacked by [`Strategy::Extract`], for want of
+    /// privileges or of a file system that can hold it.
+    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    pub left_out: Listed<LeftOutEntry>,
 }
 
 /// What an archive holds, by kind of entry, and what was left out of it.

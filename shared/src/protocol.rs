@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::{
     backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Selection, Strategy},
     error::SandboxError,
-    report::{BackupPreview, BackupReport},
+    report::{BackupPreview, BackupReport, LeftOutEntry, Listed},
 };
 
 /// The port the agent listens on inside a container.
@@ -341,6 +341,9 @@ pub struct MountStatus {
         skip_serializing_if = "Option::is_none"
     )]
     pub url_expires_at: Option<OffsetDateTime>,
+    /// What could not be unpacked by [`Strategy::Extract`].
+    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    pub left_out: Listed<LeftOutEntry>,
 }
 
 impl MountStatus {

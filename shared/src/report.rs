@@ -22,6 +22,13 @@ impl<T> Default for Listed<T> {
     }
 }
 
+impl<T> Listed<T> {
+    /// Whether there were none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 /// What a backup met that its user should know of. Paths are relative to the
 /// directory; bytes in them that are not UTF-8 became U+FFFD.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,6 +89,15 @@ pub struct DroppedXattr {
     pub path: String,
     /// The attribute's name.
     pub name: String,
+}
+
+/// Something of an entry that could not be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutEntry {
+    /// Which, relative to the directory; empty for the directory itself.
+    pub path: String,
+    /// `owner`, `device`, or the name of an extended attribute.
+    pub what: String,
 }
 
 /// What `previewBackup` gives: what a backup with the same options would hold.

@@ -48,6 +48,8 @@ pub enum Fault {
     CutsReadsOnce,
     /// Every read has a wrong bit in it.
     ChangesReads,
+    /// Reads of more than 4 MiB get no answer: those that nobody waits for.
+    HoldsLongReads,
 }
 
 /// A running faulty gateway. It stops when it is dropped.
@@ -184,6 +186,11 @@ impl Inner {
             Fault::RefusesReads if !is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::CutsReadsOnce if !is_part && is_first_attempt => Verdict::CutAnswer,
             Fault::ChangesReads if !is_part => Verdict::ChangeAnswer,
+            Fault::HoldsLongReads if range.and_then(length).is_some_and(|n| n > 4 << 20) => {
+                faults.held += 1;
+                self.holds.notify_one();
+                Verdict::Hold
+            }
             Fault::ChangesPartsOnce if is_part && is_first_attempt => Verdict::Change,
             Fault::RefusesParts if is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::RefusesLaterParts if is_part && faults.parts > 1 => {
@@ -198,6 +205,16 @@ impl Inner {
         faults.failures += 1;
         verdict
     }
+}
+
+/// Bytes of a range.
+fn length(range: &HeaderValue) -> Option<u64> {
+    let (first, last) = range
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    Some(last.parse::<u64>().ok()? + 1 - first.parse::<u64>().ok()?)
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {

@@ -10,6 +10,7 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -34,6 +35,9 @@ use crate::{
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
     s3_server::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY},
 };
+
+/// How long an archive may be read by one URL in [`Setup::Faulty`].
+pub const ARCHIVE_URL: Duration = Duration::from_secs(6);
 
 /// Everything that runs, and the ways to reach it.
 #[derive(Debug)]
@@ -93,6 +97,7 @@ impl Stage {
             Setup::Faulty => {
                 let mut settings = gateway.to_vec();
                 settings[2].1 = faulty_gateway.address().to_owned();
+                settings.push(("ARCHIVE_URL_SECONDS", ARCHIVE_URL.as_secs().to_string()));
                 settings
             }
             Setup::Production => vec![

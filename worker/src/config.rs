@@ -1,6 +1,6 @@
 //! Everything the Worker is configured with, read in one place.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
 use worker::{Bucket, Env};
@@ -16,6 +16,9 @@ pub const API_TOKEN: &str = "SANDBOX_API_TOKEN";
 
 /// Idle time after which a container is stopped, when nothing else is configured.
 const DEFAULT_SLEEP_AFTER: Duration = Duration::from_secs(600);
+
+/// How long R2 lets a presigned URL be good, in seconds (R2, "Presigned URLs").
+const URL_SECONDS: RangeInclusive<u64> = 1..=604_800;
 
 /// The settings of one Worker. Empty settings count as absent.
 pub struct Config {
@@ -57,6 +60,10 @@ impl Config {
                 endpoint: get("BACKUP_BUCKET_ENDPOINT"),
                 gateway_url: get("GATEWAY_URL"),
                 gateway_secret: get("GATEWAY_SECRET"),
+                archive_expiry: get("ARCHIVE_URL_SECONDS")
+                    .and_then(|text| text.parse().ok())
+                    .filter(|seconds| URL_SECONDS.contains(seconds))
+                    .map(Duration::from_secs),
             },
             local_host: get("LOCAL_CONTAINER_HOST").map(|origin| LocalHostSettings {
                 origin: origin.trim_end_matches('/').to_owned(),

@@ -21,7 +21,12 @@ use time::OffsetDateTime;
 use worker::{Delay, State, Storage};
 
 use crate::{
-    agent::Agent, clock, config::Config, container::Container, random_bytes,
+    agent::Agent,
+    backup::auto_restore::{self, Failure},
+    clock,
+    config::Config,
+    container::Container,
+    random_bytes,
     storage::presign::Presigner,
 };
 
@@ -32,8 +37,8 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// The platform has no event for a port that begins to listen.
 const POLL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// How long before its end a URL is renewed.
-const RENEWAL_MARGIN: Duration = Duration::from_secs(600);
+/// A URL is renewed when so much of its time is left: one part of so many.
+const RENEWAL_MARGIN: u32 = 6;
 /// Before a renewal that failed is tried again.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
@@ -55,8 +60,8 @@ pub struct Lifecycle {
     /// Uses under way; the container does not sleep meanwhile.
     uses: Cell<u32>,
     alarms: RefCell<Option<Alarms>>,
-    /// Whether what is to be put back has been, in this container.
-    put_back: RefCell<Option<Result<()>>>,
+    /// What could not be put back into this container, once that was tried.
+    put_back: RefCell<Option<Vec<Failure>>>,
 }
 
 /// What the one alarm of a Durable Object is for, in milliseconds since 1970.
@@ -175,20 +180,20 @@ impl Lifecycle {
         Ok(None)
     }
 
-    /// Whether everything that was to be put back has been, since the container
-    /// has started, or since this object has found it running.
+    /// Whether everything that was to be put back has been, or was given up, since
+    /// the container has started, or since this object has found it running.
     pub fn is_put_back(&self) -> bool {
-        matches!(*self.put_back.borrow(), Some(Ok(())))
+        matches!(&*self.put_back.borrow(), Some(failures) if failures.is_empty())
     }
 
-    /// Why not, if that was tried.
-    pub fn put_back_failure(&self) -> Option<SandboxError> {
-        self.put_back.borrow().clone()?.err()
+    /// What could not be put back and is going to be tried again.
+    pub fn put_back_failures(&self) -> Vec<Failure> {
+        self.put_back.borrow().clone().unwrap_or_default()
     }
 
     /// Notes how putting things back into this container went.
-    pub fn set_put_back(&self, outcome: Result<()>) {
-        *self.put_back.borrow_mut() = Some(outcome);
+    pub fn set_put_back(&self, failures: Vec<Failure>) {
+        *self.put_back.borrow_mut() = Some(failures);
     }
 
     fn remember(&self, agent: Agent) -> Rc<Agent> {
@@ -211,6 +216,7 @@ impl Lifecycle {
             .put(TOKEN_KEY, record)
             .await
             .map_err(storage)?;
+        auto_restore::take_heart(&self.storage()).await?;
         let container = Container::of(&self.state, &self.config)?;
         container
             .start(&[
@@ -264,7 +270,7 @@ impl Lifecycle {
     /// Has the alarm renew the URL of a directory that has just been restored.
     pub async fn renew_for(&self, mount: &MountStatus) -> Result<()> {
         let alarms = self.alarms().await?;
-        match renewal_of(mount) {
+        match self.renewal_of(mount) {
             Some(at) if alarms.renewal.is_none_or(|set| at < set || set < now()) => {
                 let renewal = Some(at);
                 self.set_alarms(Alarms { renewal, ..alarms }).await
@@ -354,7 +360,7 @@ impl Lifecycle {
     pub async fn renew(&self, agent: &Agent, mounts: &[MountStatus]) -> Result<Option<i64>> {
         let mut next = None;
         for mount in mounts {
-            let Some(mut at) = renewal_of(mount) else {
+            let Some(mut at) = self.renewal_of(mount) else {
                 continue;
             };
             if at <= now() {
@@ -367,7 +373,7 @@ impl Lifecycle {
                     url_expires_at,
                 };
                 at = match agent.renew_url(&renewal).await {
-                    Ok(()) => moment(url_expires_at) - millis(RENEWAL_MARGIN),
+                    Ok(()) => moment(url_expires_at) - self.renewal_margin(),
                     // It may have been unmounted; if not, it is tried again.
                     Err(_) => now() + millis(RENEWAL_PAUSE),
                 };
@@ -376,12 +382,22 @@ impl Lifecycle {
         }
         Ok(next)
     }
+
+    fn renewal_of(&self, mount: &MountStatus) -> Option<i64> {
+        renewal_of(mount, self.renewal_margin())
+    }
+
+    /// Milliseconds before the end of a URL.
+    fn renewal_margin(&self) -> i64 {
+        millis(self.config.transfer.archive_expiry() / RENEWAL_MARGIN)
+    }
 }
 
-/// When the URL of a restored directory is to be renewed, if it needs one.
-fn renewal_of(mount: &MountStatus) -> Option<i64> {
+/// When the URL of a restored directory is to be renewed, if it needs one: so
+/// many milliseconds before its end.
+fn renewal_of(mount: &MountStatus, margin: i64) -> Option<i64> {
     let expires_at = mount.url_expires_at.filter(|_| mount.is_partial())?;
-    Some(moment(expires_at) - millis(RENEWAL_MARGIN))
+    Some(moment(expires_at) - margin)
 }
 
 fn moment(time: OffsetDateTime) -> i64 {
@@ -423,7 +439,7 @@ fn storage(error: worker::Error) -> SandboxError {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::{BackupId, Strategy, protocol::MountState};
+    use sandbox_shared::{BackupId, Strategy, protocol::MountState, report::Listed};
 
     use super::*;
 
@@ -439,10 +455,11 @@ mod tests {
             cached_bytes: 99,
             verified: false,
             url_expires_at: Some(expires_at),
+            left_out: Listed::default(),
         };
-        assert_eq!(renewal_of(&mount), Some(3_000_000));
+        assert_eq!(renewal_of(&mount, 600_000), Some(3_000_000));
         mount.cached_bytes = 100;
-        assert_eq!(renewal_of(&mount), None);
+        assert_eq!(renewal_of(&mount, 600_000), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::time::Instant;
+use std::{env, time::Instant};
 
 use anyhow::{Context, Result};
 
@@ -51,6 +51,21 @@ pub fn run() -> Result<()> {
     })?;
     println!("── All passed in {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+/// Runs the file system suites, which are too long for every run.
+pub fn suites() -> Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = setup::suites()?.into_iter().chain(env::split_paths(&path));
+    let path = env::join_paths(directories)?;
+    let test = ["test", "--package", "sandbox-agent", "--test", "fuse"];
+    process::run(process::cargo().env("PATH", path).args(test).args([
+        "suites",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

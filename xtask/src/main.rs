@@ -38,6 +38,8 @@ enum Task {
     },
     /// Format, lints, builds, all tests
     Test,
+    /// Run public test suites over the mounts of restored directories
+    Suites,
     /// Measure, beside what others do
     Bench {
         #[command(subcommand)]
@@ -70,6 +72,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { once, port } => demo::run(port, once),
         Task::Dev { port } => dev::run(port),
         Task::Test => check::run(),
+        Task::Suites => check::suites(),
         Task::Bench { bench } => bench::run(&bench),
         Task::Setup => setup::all().map(drop),
         Task::Worker => artifacts::worker(),

@@ -12,7 +12,7 @@ mod targets;
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
@@ -56,14 +56,28 @@ pub fn agent() -> Result<()> {
     targets::ensure(MUSL_TARGET)
 }
 
+/// Installs public test suites for file systems, and gives their directories.
+pub fn suites() -> Result<Vec<PathBuf>> {
+    let (cache, _lock) = cache()?;
+    let programs = [cargo_tools::fsx(&cache)?, cargo_tools::pjdfstest(&cache)?];
+    let directories = programs.iter().filter_map(|program| program.parent());
+    Ok(directories.map(Path::to_owned).collect())
+}
+
+/// Where tools go, locked: two set-ups at once would otherwise install the same
+/// things into the same places.
+fn cache() -> Result<(PathBuf, File)> {
+    let cache = project::tool_cache()?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let lock = File::create(cache.join("lock"))?;
+    lock.lock()?;
+    Ok((cache, lock))
+}
+
 /// Installs what a build of the Worker needs.
 pub fn worker() -> Result<WorkerTools> {
     targets::ensure(WASM_TARGET)?;
-    let cache = project::tool_cache()?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    // Two builds at once would otherwise install the same things into the same places.
-    let lock = File::create(cache.join("lock"))?;
-    lock.lock()?;
+    let (cache, _lock) = cache()?;
     Ok(WorkerTools {
         worker_build: cargo_tools::worker_build(&cache)?,
         wasm_bindgen: cargo_tools::wasm_bindgen(&cache)?,

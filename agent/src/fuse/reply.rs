@@ -2,11 +2,14 @@
 
 use std::{
     cell::RefCell,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
     time::{Duration, UNIX_EPOCH},
 };
 
 use fuser::{
-    FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyData, ReplyEntry, ReplyXattr, Request,
+    FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyData, ReplyDirectoryPlus, ReplyEntry,
+    ReplyXattr, Request,
 };
 use rustix::io::Errno;
 
@@ -52,6 +55,22 @@ pub(super) fn entry(reply: ReplyEntry, found: Result<Option<FileAttr>, Errno>) {
 pub(super) fn attributes(reply: ReplyAttr, found: Result<FileAttr, Errno>) {
     match found {
         Ok(found) => reply.attr(&FOREVER, &found),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+/// A part of a directory: `list` gives entries by name, cookie of the next one and
+/// attributes, until there is no room for more.
+pub(super) fn listing(
+    mut reply: ReplyDirectoryPlus,
+    list: impl FnOnce(&mut dyn FnMut(&[u8], u64, FileAttr) -> bool) -> Result<(), Errno>,
+) {
+    let listed = list(&mut |name, next, about| {
+        let name = OsStr::from_bytes(name);
+        !reply.add(about.ino, next, name, &FOREVER, &about, GENERATION)
+    });
+    match listed {
+        Ok(()) => reply.ok(),
         Err(error) => reply.error(errno(error)),
     }
 }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::{
     Options, Session,
     lower::{DOTS, Lower, file_attr},
-    reply::{self, FOREVER, GENERATION, NAME_MAX},
+    reply::{self, NAME_MAX},
     session,
 };
 use crate::archive::squashfs::reader::Archive;
@@ -138,16 +138,9 @@ impl Filesystem for View {
         node: INodeNo,
         _: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        let done = self.list(node.0, offset, |name, next, about| {
-            let name = OsStr::from_bytes(name);
-            !reply.add(about.ino, next, name, &FOREVER, &about, GENERATION)
-        });
-        match done {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(reply::errno(error)),
-        }
+        reply::listing(reply, |add| self.list(node.0, offset, add));
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {

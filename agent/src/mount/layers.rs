@@ -7,8 +7,7 @@
 //! apart works whether or not it has been done before.
 
 use std::{
-    collections::BTreeSet,
-    ffi::{CString, OsString},
+    ffi::CString,
     io,
     os::unix::{
         ffi::OsStrExt,
@@ -39,12 +38,17 @@ use crate::{archive::image, fuse::archive_file};
 /// Device nodes of an archive do not work, whatever the strategy.
 const FLAGS: MountFlags = MountFlags::NODEV;
 
+/// Entries of the top directory that are looked at before a mount counts as
+/// one of the archive.
+const LOOKED_AT: usize = 64;
+
 impl Slot {
     /// Builds the directory in the slot, with what has been written to it if
     /// it was there before. Its daemon runs, or the whole archive is here.
     pub(super) fn assemble(&mut self) -> Result<(), MountError> {
         if let Some(copy) = &mut self.record.copy {
-            image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
+            let left_out = image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
+            copy.left_out = left_out.into();
             copy.identity = Some(identity(&copy.path)?);
             self.save()?;
             // All of it is in the copy now.
@@ -59,9 +63,13 @@ impl Slot {
         if strategy != Strategy::Fuse {
             self.mount_overlay()?;
         }
-        let shown = names(&self.root())?;
         let is_new = self.record.devices.is_empty();
-        if is_new && strategy != Strategy::Fuse && shown != names(&self.lower())? {
+        let shows = match strategy {
+            Strategy::Kernel | Strategy::Overlay if is_new => shows(&self.root(), &self.lower()),
+            // Nothing is below it, or it has been written to.
+            _ => shows(&self.root(), &self.root()),
+        };
+        if !shows? {
             return Err(MountError::Unreadable);
         }
         let mounted = table::topmost(&self.root())?.ok_or(MountError::Unreadable)?;
@@ -308,15 +316,25 @@ fn readable(dir: &Path) -> bool {
             .is_ok_and(|mut entries| entries.next().is_none_or(|entry| entry.is_ok()))
 }
 
-/// Names in a directory, of which every one can be looked at.
-fn names(dir: &Path) -> io::Result<BTreeSet<OsString>> {
-    std::fs::read_dir(dir)?
-        .map(|entry| {
-            let entry = entry?;
-            entry.metadata()?;
-            Ok(entry.file_name())
-        })
-        .collect()
+/// Whether `upper` has the first entries of `lower`, and those can be looked at
+/// in both. How many there are makes no difference to how long this takes.
+fn shows(upper: &Path, lower: &Path) -> io::Result<bool> {
+    let mut listing = std::fs::read_dir(lower)?.take(LOOKED_AT).peekable();
+    if listing.peek().is_none() {
+        return Ok(std::fs::read_dir(upper)?.next().is_none());
+    }
+    for entry in listing {
+        let entry = entry?;
+        let below = entry.metadata()?;
+        let above = upper.join(entry.file_name()).symlink_metadata();
+        let about = |of: &std::fs::Metadata| (of.mode(), of.uid(), of.gid(), of.mtime());
+        match above {
+            Ok(above) if about(&above) == about(&below) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 /// Mode, owner, extended attributes and time of a directory.
@@ -340,4 +358,33 @@ fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
     }
     std::fs::File::open(to)?.set_modified(about.modified()?)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_directory_is_not_taken_for_the_one_below() {
+        let dir = tempfile::tempdir().unwrap();
+        let [lower, upper] = ["lower", "upper"].map(|name| dir.path().join(name));
+        for layer in [&lower, &upper] {
+            std::fs::create_dir(layer).unwrap();
+        }
+        assert!(shows(&upper, &lower).unwrap());
+        let make = |layer: &Path| {
+            let file = std::fs::File::create(layer.join("file")).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
+        };
+        make(&upper);
+        assert!(!shows(&upper, &lower).unwrap());
+        make(&lower);
+        assert!(shows(&upper, &lower).unwrap());
+        let other = std::fs::Permissions::from_mode(0o4711);
+        std::fs::set_permissions(upper.join("file"), other).unwrap();
+        assert!(!shows(&upper, &lower).unwrap());
+        std::fs::remove_file(upper.join("file")).unwrap();
+        assert!(!shows(&upper, &lower).unwrap());
+    }
 }

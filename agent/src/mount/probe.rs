@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
-use sandbox_shared::{BackupId, Compression, SandboxError, Selection, Strategy};
+use sandbox_shared::{BackupId, Compression, SandboxError, Selection, Strategy, report::Listed};
 use tokio::runtime::Handle;
 
 use super::{
@@ -125,6 +125,7 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
         copy: (capability.strategy == Strategy::Extract).then(|| Copy {
             path: dir.join("copy"),
             identity: None,
+            left_out: Listed::default(),
         }),
         size_bytes,
         checksum: None,

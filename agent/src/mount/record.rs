@@ -10,7 +10,10 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use sandbox_shared::{ArchiveChecksum, BackupId, Strategy};
+use sandbox_shared::{
+    ArchiveChecksum, BackupId, Strategy,
+    report::{LeftOutEntry, Listed},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -62,6 +65,9 @@ pub(super) struct Copy {
     /// Which directory is the copy, under either name: device and inode.
     /// Absent until it is unpacked.
     pub(super) identity: Option<(u64, u64)>,
+    /// What could not be unpacked.
+    #[serde(default)]
+    pub(super) left_out: Listed<LeftOutEntry>,
 }
 
 /// Device and inode of a directory.

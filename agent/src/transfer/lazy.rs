@@ -369,7 +369,10 @@ impl Shared {
                 }
                 let coming = state.flights.iter().find(|flight| flight.is_near(chunk));
                 joined.push(match coming {
-                    Some(flight) => Arc::clone(flight),
+                    Some(flight) => {
+                        flight.wait_for(chunk);
+                        Arc::clone(flight)
+                    }
                     None => {
                         let missing = (chunk..chunks.end).take_while(|chunk| {
                             !state.chunks.has(*chunk)

@@ -106,6 +106,35 @@ async fn a_directory_can_be_used_before_its_archive_is_here_and_then_needs_no_st
 }
 
 #[tokio::test]
+async fn who_reads_everything_during_the_pull_makes_nothing_come_twice() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = backup(&playground, 40, &agent, &store).await;
+    store.limit(Limits {
+        longest: None,
+        latency: std::time::Duration::from_millis(20),
+        rate: Some(40e6),
+    });
+    for strategy in LAZY {
+        let dir = playground.text("target");
+        let before = store.bytes_read();
+        agent
+            .restored(&restore_request(&dir, &store, &archive, Some(strategy)))
+            .await;
+        for number in 0..40 {
+            reads(&playground.path("target"), number).await;
+        }
+        agent.mount_is(&dir, |mount| mount.verified).await;
+        let read = store.bytes_read() - before;
+        // Where a reader meets the pull for the first time, it does not wait.
+        let most = archive.size_bytes as usize + 4 * MIB;
+        assert!(read <= most, "{strategy}: {read} of {}", archive.size_bytes);
+        agent.unmount(&dir).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_noticed_and_not_served() {
     require_mounts();
     let playground = Playground::new();
@@ -189,20 +218,22 @@ async fn a_cache_keeps_its_bound_and_everything_can_be_read() {
     let agent = Agent::start_by(command, &playground);
     let archive = backup(&playground, 80, &agent, &store).await;
     let dir = playground.text("target");
-    let request = restore_request(&dir, &store, &archive, Some(Strategy::Kernel));
-    agent.restored(&request).await;
-    agent.mount_is(&dir, |mount| mount.verified).await;
-    for number in (0..80).rev() {
-        reads(&playground.path("target"), number).await;
+    for strategy in LAZY {
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        agent.mount_is(&dir, |mount| mount.verified).await;
+        for number in (0..80).rev() {
+            reads(&playground.path("target"), number).await;
+        }
+        let mount = agent.mount(&dir).await;
+        assert_eq!(mount.state, MountState::Active);
+        assert!(mount.cached_bytes <= 32 * MIB as u64, "{mount:?}");
+        let slot = std::fs::read_dir(playground.state_dir().join("mounts"));
+        let slot = slot.unwrap().next().unwrap().unwrap().path();
+        let on_disk = slot.join("archive.sqsh").metadata().unwrap().blocks() * 512;
+        assert!(on_disk <= 34 * MIB as u64, "{strategy}: {on_disk}");
+        agent.unmount(&dir).await;
     }
-    let mount = agent.mount(&dir).await;
-    assert_eq!(mount.state, MountState::Active);
-    assert!(mount.cached_bytes <= 32 * MIB as u64, "{mount:?}");
-    let slot = std::fs::read_dir(playground.state_dir().join("mounts"));
-    let slot = slot.unwrap().next().unwrap().unwrap().path();
-    let on_disk = slot.join("archive.sqsh").metadata().unwrap().blocks() * 512;
-    assert!(on_disk <= 34 * MIB as u64, "{on_disk}");
-    agent.unmount(&dir).await;
     assert_eq!(playground.footprint(), [].into());
 }
 

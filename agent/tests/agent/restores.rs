@@ -1,6 +1,7 @@
 use std::{
+    ffi::CStr,
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -8,7 +9,10 @@ use std::{
     },
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{XattrFlags, setxattr},
+    process::Signal,
+};
 use sandbox_shared::{
     ErrorCode, SandboxError, Strategy,
     protocol::{MountState, RestoreEvent, paths},
@@ -163,6 +167,57 @@ async fn a_mount_point_can_be_restored_to_with_every_strategy() {
         let beside = playground.path("");
         assert_eq!(std::fs::read_dir(beside).unwrap().count(), 3, "{strategy}");
     }
+}
+
+/// Mounts a file system on a new directory.
+fn volume(playground: &Playground, kind: &str, options: &CStr) -> PathBuf {
+    let dir = playground.path(kind);
+    std::fs::create_dir(&dir).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("test", &dir, kind, flags, options).unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let source = playground.small_tree("source");
+    let value = b"value";
+    setxattr(
+        Path::new(&source).join("a"),
+        "user.kept",
+        value,
+        XattrFlags::empty(),
+    )
+    .unwrap();
+    std::fs::write(Path::new(&source).join("large"), vec![b'x'; 4 << 20]).unwrap();
+    let archive = agent.backup(&source, &store).await;
+    let extract = |dir: &Path| {
+        let dir = dir.to_str().unwrap();
+        restore_request(dir, &store, &archive, Some(Strategy::Extract))
+    };
+
+    // It has no extended attributes.
+    let target = volume(&playground, "ramfs", c"").join("target");
+    let RestoreEvent::Mounted(mount) = agent.restore(&extract(&target)).await else {
+        panic!("not restored");
+    };
+    assert_eq!(text(target.join("a")), "first");
+    assert_eq!(mount.left_out.count, 1, "{mount:?}");
+    let first = &mount.left_out.first[0];
+    assert_eq!((&*first.path, &*first.what), ("a", "user.kept"));
+    let dir = target.to_str().unwrap();
+    assert_eq!(agent.mount(dir).await.left_out, mount.left_out);
+    agent.unmount(dir).await;
+
+    let small = volume(&playground, "tmpfs", c"size=1m");
+    let error = failed(agent.restore(&extract(&small.join("target"))).await);
+    assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
+    assert!(error.message.contains("bytes are needed"), "{error:?}");
+    assert_eq!(error.context["neededBytes"], (4 << 20) + 2 * 4096);
+    assert_eq!(std::fs::read_dir(&small).unwrap().count(), 0);
 }
 
 #[tokio::test]

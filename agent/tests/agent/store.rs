@@ -36,6 +36,8 @@ struct Contents {
     archive: Bytes,
     faults: VecDeque<Fault>,
     lengths: Vec<Option<String>>,
+    /// Of the archive, that were asked for.
+    bytes_read: usize,
     /// URLs of earlier ones have expired.
     generation: u32,
 }
@@ -145,6 +147,11 @@ impl Store {
     /// What `Content-Length` said of each part.
     pub(crate) fn content_lengths(&self) -> Vec<Option<String>> {
         self.contents.lock().unwrap().lengths.clone()
+    }
+
+    /// Bytes of the archive that have been asked for, as often as they were.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.contents.lock().unwrap().bytes_read
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -265,6 +272,7 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     let first: usize = first.parse().unwrap();
     let end = archive.len().min(last.parse::<usize>().unwrap() + 1);
     let mut bytes = archive.slice(first..end);
+    store.contents.lock().unwrap().bytes_read += bytes.len();
     let mut limits = store.limits.subscribe();
     let fits = |limits: &Limits| limits.longest.is_none_or(|longest| bytes.len() <= longest);
     let Limits { latency, rate, .. } = *limits.wait_for(fits).await.unwrap();

@@ -21,7 +21,7 @@ use rustix::{
 use sandbox_agent::fuse::{self, cow::ServeError};
 
 use crate::{
-    harness::{assert_same, run, snapshot},
+    harness::{assert_same, run, set_times, snapshot},
     mounts::{Cow, archive_of},
     view::tree,
 };
@@ -381,6 +381,30 @@ fn acls_are_kept_inherited_and_obeyed() {
     let before = acl(&at("src/made"));
     cow.remount();
     assert_eq!(acl(&cow.path().join("src/made")), before);
+}
+
+#[test]
+fn times_before_1970_are_kept() {
+    let source = tree();
+    let mut cow = Cow::of(archive_of(source.path()));
+    fs::write(cow.path().join("file"), "").unwrap();
+    let times = [
+        ("file", -2, 800_000_000),
+        ("file", -1, 1),
+        ("src", -2, 800_000_000),
+        // The kernel cuts off the fraction of the first second of all.
+        ("src", i64::MIN, 0),
+        ("src", i64::MIN + 1, 999_999_999),
+    ];
+    for (name, tv_sec, tv_nsec) in times {
+        set_times(&cow.path().join(name), tv_sec, tv_nsec).unwrap();
+        let about = fs::metadata(cow.path().join(name)).unwrap();
+        assert_eq!((about.mtime(), about.mtime_nsec()), (tv_sec, tv_nsec));
+        assert_eq!((about.atime(), about.atime_nsec()), (tv_sec, tv_nsec));
+        cow.remount();
+        let about = fs::metadata(cow.path().join(name)).unwrap();
+        assert_eq!((about.mtime(), about.mtime_nsec()), (tv_sec, tv_nsec));
+    }
 }
 
 #[test]

@@ -17,15 +17,13 @@ use std::{
 
 use proptest::prelude::*;
 use rustix::{
-    fs::{
-        AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid,
-        XattrFlags,
-    },
+    fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags},
     io::Errno,
 };
+use sandbox_agent::archive::squashfs::writer;
 
 use crate::{
-    harness::{self, Snapshot, assert_same, noise, snapshot},
+    harness::{self, Snapshot, assert_same, mount_file, noise, set_times, snapshot},
     mounts::{self, Cow, Overlay, View},
 };
 
@@ -222,7 +220,7 @@ impl World {
                 let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
                 rustix::fs::chownat(CWD, at(path), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
             }
-            SetTimes(path, seconds) => set_times(&at(path), *seconds)?,
+            SetTimes(path, seconds) => set_times(&at(path), *seconds, 0)?,
             SetXattr(path, name, value, flags) => {
                 let flags = XattrFlags::from_bits_retain(*flags);
                 rustix::fs::lsetxattr(at(path), name.as_str(), value, flags)?;
@@ -281,18 +279,6 @@ fn blake3(content: &[u8]) -> String {
     format!("{:x}", hasher.finish())
 }
 
-fn set_times(path: &Path, seconds: i64) -> Result<(), Errno> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
-}
-
 /// A tree without the differences between one "now" and another.
 fn described(root: &Path) -> Snapshot {
     let mut tree = snapshot(root);
@@ -321,7 +307,7 @@ fn lower(operations: &[Operation]) -> tempfile::TempDir {
     // directory, but reading it may.
     paths.reverse();
     for path in paths {
-        set_times(&directory.path().join(path), LONG_AGO - 1).unwrap();
+        set_times(&directory.path().join(path), LONG_AGO - 1, 0).unwrap();
     }
     directory
 }
@@ -391,6 +377,34 @@ proptest! {
             true,
             "files without a node are left in the upper directory"
         );
+    }
+
+    #[test]
+    fn overlays_over_an_archive_are_like_one_over_its_source(
+        before in prop::collection::vec(operation(), 0..40),
+        operations in prop::collection::vec(operation(), 1..80),
+    ) {
+        let original = lower(&before);
+        // Squashfs without any has other errors for those that are asked for.
+        rustix::fs::lsetxattr(original.path(), "user.top", b"x", XattrFlags::empty()).unwrap();
+        let file = harness::Archive::of(original.path(), &writer::Options::default());
+        let squashfs = mount_file(&file.path);
+        let plain = Overlay::over(original.path());
+        let ours = [
+            Overlay::of(mounts::archive_of(original.path())),
+            Overlay::over(squashfs.path()),
+        ];
+        let mut expected = World::new(plain.path());
+        let mut found = ours.each_ref().map(|overlay| World::new(overlay.path()));
+        for operation in &operations {
+            let answer = expected.apply(operation);
+            for world in &mut found {
+                assert_answers(operation, &answer, &world.apply(operation));
+            }
+        }
+        for overlay in &ours {
+            assert_same(&described(&plain.path()), &described(&overlay.path()));
+        }
     }
 
     #[test]

@@ -67,15 +67,23 @@ fn stop(session: Option<Session>) {
     }
 }
 
-/// Linux's overlayfs over a view.
+/// Linux's overlayfs over something.
 pub(crate) struct Overlay {
     directory: TempDir,
-    _view: View,
+    _view: Option<View>,
 }
 
 impl Overlay {
+    /// Over a view.
     pub(crate) fn of(archive: Arc<Archive>) -> Self {
         let view = View::of(archive);
+        let mut overlay = Self::over(view.path());
+        overlay._view = Some(view);
+        overlay
+    }
+
+    /// Over a directory, which must outlive it.
+    pub(crate) fn over(lower: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let [upper, work, merged] = ["upper", "work", "merged"].map(|name| {
             let path = directory.path().join(name);
@@ -84,7 +92,7 @@ impl Overlay {
         });
         let data = format!(
             "lowerdir={},upperdir={},workdir={},redirect_dir=on",
-            view.path().display(),
+            lower.display(),
             upper.display(),
             work.display()
         );
@@ -93,7 +101,7 @@ impl Overlay {
         mount("overlay", &merged, "overlay", flags, data.as_c_str()).unwrap();
         Self {
             directory,
-            _view: view,
+            _view: None,
         }
     }
 

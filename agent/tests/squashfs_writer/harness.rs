@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{lgetxattr, llistxattr},
+    fs::{AtFlags, CWD, Timespec, Timestamps, lgetxattr, llistxattr, utimensat},
     io::Errno,
 };
 use sandbox_agent::{
@@ -96,6 +96,16 @@ impl Archive {
             .arg(&self.path));
         directory
     }
+}
+
+/// Sets access and modification time, of a symbolic link itself.
+pub(crate) fn set_times(path: &Path, tv_sec: i64, tv_nsec: i64) -> Result<(), Errno> {
+    let time = Timespec { tv_sec, tv_nsec };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Mounts an archive with Linux's own driver.

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
 use crate::harness::*;
 
@@ -15,15 +15,7 @@ pub(crate) fn node(path: &Path, file_type: FileType, mode: u32, device: u64) {
 }
 
 pub(crate) fn set_mtime(path: &Path, seconds: i64) {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 999_999_999,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    set_times(path, seconds, 999_999_999).unwrap();
 }
 
 pub(crate) fn set_xattr(path: &Path, name: &str, value: &[u8]) {

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use sandbox_shared::DirectoryBackup;
-use sandbox_tests::{stage::Stage, tree};
+use sandbox_tests::{
+    consumer::Setup,
+    faulty_gateway::Fault,
+    stage::{ARCHIVE_URL, Stage},
+    tree,
+};
 use serde_json::{Value, json};
 
 crate::tests![
@@ -14,6 +19,7 @@ crate::tests![
     unmount_brings_back_what_was_there,
     with_each_strategy_that_works,
     with_a_strategy_that_does_not_exist,
+    what_is_not_here_when_its_url_expires,
 ];
 
 const MAKE_TREE: &str =
@@ -137,4 +143,23 @@ async fn with_a_strategy_that_does_not_exist(stage: Arc<Stage>) {
     let request = json!({ "id": backup.id, "dir": "/workspace", "strategy": "magic" });
     let error = sandbox.restore_backup(request).await.unwrap_err();
     assert_eq!(error.code(), "INVALID_BACKUP_CONFIG");
+}
+
+async fn what_is_not_here_when_its_url_expires(stage: Arc<Stage>) {
+    let gateway = stage.faulty_gateway(Fault::None).await;
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, "expiring-urls");
+    sandbox
+        .run("for n in $(seq 10 39); do head -c 1M /dev/urandom > $n; done")
+        .await;
+    let expected = sandbox.run("sha256sum 28").await;
+    let backup = sandbox.backup("/workspace").await;
+    gateway.set(Fault::HoldsLongReads);
+    sandbox.restore_backup(&backup).await.unwrap();
+    // Nobody asks for the status, which would renew the URL, too.
+    tokio::time::sleep(ARCHIVE_URL + ARCHIVE_URL / 2).await;
+    assert_eq!(sandbox.run("sha256sum 28").await, expected);
+    let status = sandbox.status().await;
+    let mount = &status["mounts"][0];
+    let bytes = |name: &str| mount[name].as_u64().unwrap();
+    assert!(bytes("cachedBytes") < bytes("sizeBytes"), "{mount}");
 }

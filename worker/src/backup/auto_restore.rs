@@ -16,6 +16,8 @@ use crate::{agent::Agent, lifecycle::Lifecycle};
 
 /// Where the list is kept in storage.
 const KEY: &str = "auto-restores";
+/// Where it is kept what has been given up in this container.
+const GIVEN_UP: &str = "auto-restores-given-up";
 
 /// A directory that is put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,12 @@ async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
 /// From now on, what has been restored is put back.
 pub(super) async fn remember(context: &Context<'_>, request: &RestoreRequest) -> Result<()> {
     let storage = context.lifecycle.storage();
+    let mut given_up = given_up(&storage).await?;
+    let count = given_up.len();
+    given_up.retain(|failure| failure.backup != request.backup);
+    if given_up.len() < count {
+        storage.put(GIVEN_UP, given_up).await.map_err(failed)?;
+    }
     let list = all(&storage).await?;
     let list = with(
         list,
@@ -70,75 +78,143 @@ pub(super) async fn forget(context: &Context<'_>, dir: &str) -> Result<()> {
     Ok(())
 }
 
-/// How everything is that is to be put back.
-pub async fn status(lifecycle: &Lifecycle) -> Result<Vec<AutoRestoreStatus>> {
-    let failure = lifecycle.put_back_failure();
-    let entries = all(&lifecycle.storage()).await?;
-    let with_error = |entry: AutoRestore| AutoRestoreStatus {
-        error: failure
-            .clone()
-            .filter(|error| is_about(error, &entry.backup.dir)),
-        entry,
-    };
-    Ok(entries.into_iter().map(with_error).collect())
+/// Whether something is to be put back to a directory or below it.
+pub(super) async fn remembers(context: &Context<'_>, dir: &str) -> Result<bool> {
+    let list = all(&context.lifecycle.storage()).await?;
+    Ok(list.iter().any(|entry| is_within(&entry.backup.dir, dir)))
 }
 
-/// Restores what is to be put back and is not there, once for each container.
-/// A failure names the directory, which is not there then.
+/// How everything is that is to be put back.
+pub async fn status(lifecycle: &Lifecycle) -> Result<Vec<AutoRestoreStatus>> {
+    let storage = lifecycle.storage();
+    let mut failures = given_up(&storage).await?;
+    failures.extend(lifecycle.put_back_failures());
+    let with_error = |entry: AutoRestore| AutoRestoreStatus {
+        error: failures
+            .iter()
+            .find(|failure| failure.backup == entry.backup)
+            .map(|failure| failure.error.clone()),
+        entry,
+    };
+    Ok(all(&storage).await?.into_iter().map(with_error).collect())
+}
+
+/// Why a directory could not be put back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which, and with what.
+    backup: DirectoryBackup,
+    /// Says how to go on.
+    error: SandboxError,
+}
+
+impl Failure {
+    fn new(backup: DirectoryBackup, error: SandboxError) -> Self {
+        let dir = &backup.dir;
+        let next = match is_lasting(&error) {
+            true => {
+                "it is not tried again in this container, where everything else runs without it"
+            }
+            false => "the next operation tries it again",
+        };
+        let message = format!(
+            "{dir} could not be put back after the container had started again: {}; {next}; \
+             unmountBackup(\"{dir}\") forgets it",
+            error.message
+        );
+        let error = SandboxError { message, ..error }.with("autoRestore", dir.as_str());
+        Self { backup, error }
+    }
+}
+
+/// Whether trying again cannot help.
+fn is_lasting(error: &SandboxError) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::BackupExpired | ErrorCode::BackupNotFound
+    )
+}
+
+/// What is not put back any more in this container, because that cannot succeed
+/// and somebody has been told.
+async fn given_up(storage: &worker::Storage) -> Result<Vec<Failure>> {
+    let list: Option<Vec<Failure>> = storage.get(GIVEN_UP).await.map_err(failed)?;
+    Ok(list.unwrap_or_default())
+}
+
+/// Forgets what has been given up: the container is another one.
+pub async fn take_heart(storage: &worker::Storage) -> Result<()> {
+    storage.delete(GIVEN_UP).await.map(drop).map_err(failed)
+}
+
+/// Restores what is to be put back and is not there, for the operation that
+/// comes first in a container. It fails with one failure, which names the
+/// directory. The next operation tries again, but nobody is told twice, in one
+/// container, of what is gone for good.
 pub async fn put_back(context: &Context<'_>) -> Result<()> {
     // Whether a container has started shows when its agent is asked for.
     let agent = context.lifecycle.agent().await?;
     if context.lifecycle.is_put_back() {
         return Ok(());
     }
-    let done = put_back_into(context, &agent).await;
-    context.lifecycle.set_put_back(done.clone());
-    done
+    let mut failures = attempt(context, &agent).await?;
+    let reported = failures.first().cloned();
+    if let Some(lasting) = reported.clone().filter(|it| is_lasting(&it.error)) {
+        failures.remove(0);
+        let storage = context.lifecycle.storage();
+        let mut given_up = given_up(&storage).await?;
+        given_up.push(lasting);
+        storage.put(GIVEN_UP, given_up).await.map_err(failed)?;
+    }
+    context.lifecycle.set_put_back(failures);
+    reported.map_or(Ok(()), |failure| Err(failure.error))
 }
 
-async fn put_back_into(context: &Context<'_>, agent: &Agent) -> Result<()> {
-    let entries = all(&context.lifecycle.storage()).await?;
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let mounts = agent.status().await?.mounts;
-    let is_there = |wanted: &AutoRestore| {
-        mounts.iter().any(|mount| {
-            mount.id == wanted.backup.id
-                && mount.dir == wanted.backup.dir
-                && mount.state != MountState::Lost
-        })
-    };
-    for wanted in entries.into_iter().filter(|wanted| !is_there(wanted)) {
-        let dir = wanted.backup.dir.clone();
-        let request = RestoreRequest {
-            backup: wanted.backup,
-            strategy: wanted.strategy,
-            force: true,
-            auto_restore: true,
-        };
-        restore::mount(context, &request)
-            .await
-            .map_err(|error| explain(error, &dir))?;
+/// Puts back what is not there for somebody who is not to hear of failures: the
+/// next operation reports them.
+pub(super) async fn put_back_others(context: &Context<'_>) -> Result<()> {
+    let agent = context.lifecycle.agent().await?;
+    if !context.lifecycle.is_put_back() {
+        attempt(context, &agent).await?;
     }
     Ok(())
 }
 
-/// Whether a failure to put things back is one of `dir`.
-pub(super) fn is_about(error: &SandboxError, dir: &str) -> bool {
-    error.context.get("autoRestore").is_some_and(|it| it == dir)
-}
-
-fn explain(error: SandboxError, dir: &str) -> SandboxError {
-    SandboxError {
-        message: format!(
-            "{dir} could not be put back after the container had started again: {}; \
-             unmountBackup(\"{dir}\") forgets it",
-            error.message
-        ),
-        ..error
+async fn attempt(context: &Context<'_>, agent: &Agent) -> Result<Vec<Failure>> {
+    let storage = context.lifecycle.storage();
+    let entries = all(&storage).await?;
+    if entries.is_empty() {
+        return Ok(Vec::new());
     }
-    .with("autoRestore", dir)
+    let given_up = given_up(&storage).await?;
+    let mounts = agent.status().await?.mounts;
+    let mut restored: Vec<String> = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
+    for AutoRestore { backup, strategy } in entries {
+        let is_there = mounts.iter().any(|mount| {
+            mount.id == backup.id && mount.dir == backup.dir && mount.state != MountState::Lost
+        });
+        // A restore takes away what was restored further down.
+        let was_taken = restored.iter().any(|dir| is_within(&backup.dir, dir));
+        let would_be_taken = failures
+            .iter()
+            .any(|outer| !is_lasting(&outer.error) && is_within(&backup.dir, &outer.backup.dir));
+        let is_given_up = given_up.iter().any(|failure| failure.backup == backup);
+        if is_there && !was_taken || would_be_taken || is_given_up {
+            continue;
+        }
+        let request = RestoreRequest {
+            backup,
+            strategy,
+            force: true,
+            auto_restore: true,
+        };
+        match restore::mount(context, &request).await {
+            Ok(_) => restored.push(request.backup.dir),
+            Err(error) => failures.push(Failure::new(request.backup, error)),
+        }
+    }
+    Ok(failures)
 }
 
 fn with(list: Vec<AutoRestore>, new: AutoRestore) -> Vec<AutoRestore> {
@@ -150,11 +226,14 @@ fn with(list: Vec<AutoRestore>, new: AutoRestore) -> Vec<AutoRestore> {
 
 /// What is below `dir` is taken away with it.
 fn without(mut list: Vec<AutoRestore>, dir: &str) -> Vec<AutoRestore> {
-    list.retain(|entry| {
-        let rest = entry.backup.dir.strip_prefix(dir);
-        !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    });
+    list.retain(|entry| !is_within(&entry.backup.dir, dir));
     list
+}
+
+/// Whether `dir` is `outer` or below it.
+fn is_within(dir: &str, outer: &str) -> bool {
+    let rest = dir.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn failed(error: worker::Error) -> SandboxError {
@@ -202,11 +281,18 @@ mod tests {
 
     #[test]
     fn a_failure_says_how_to_go_on() {
-        let error = SandboxError::new(ErrorCode::BackupExpired, "it expired").with("id", "x");
-        let explained = explain(error, "/app");
-        assert_eq!(explained.code, ErrorCode::BackupExpired);
-        assert!(explained.message.contains("unmountBackup(\"/app\")"));
-        assert_eq!(explained.context["autoRestore"], "/app");
-        assert_eq!(explained.context["id"], "x");
+        for (code, next) in [
+            (ErrorCode::BackupExpired, "not tried again"),
+            (ErrorCode::ContainerUnavailable, "tries it again"),
+        ] {
+            let error = SandboxError::new(code, "of this").with("id", "x");
+            let Failure { error, .. } = Failure::new(entry(1, "/app").backup, error);
+            assert_eq!(error.code, code);
+            for part in ["/app", "of this", next, "unmountBackup(\"/app\")"] {
+                assert!(error.message.contains(part), "{}", error.message);
+            }
+            assert_eq!(error.context["autoRestore"], "/app");
+            assert_eq!(error.context["id"], "x");
+        }
     }
 }

@@ -43,7 +43,7 @@ pub async fn restore(
 
 async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBackupResult> {
     // A failure is about another directory, or this mends it.
-    let _ = auto_restore::put_back(context).await;
+    let _ = auto_restore::put_back_others(context).await;
     let mount = mount(context, &request).await?;
     let dir = &request.backup.dir;
     if request.auto_restore {
@@ -56,6 +56,7 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
         dir: mount.dir,
         id: mount.id,
         strategy: mount.strategy,
+        left_out: mount.left_out,
     })
 }
 

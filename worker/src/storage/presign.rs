@@ -19,7 +19,7 @@ const GATEWAY_KEY_ID: &str = "gateway";
 
 /// How long a part may wait for its turn; the agent asks again when it is over.
 const PART_EXPIRY: Duration = Duration::from_secs(3600);
-/// How long an archive may be read.
+/// How long an archive may be read by one URL, when nothing else is configured.
 const ARCHIVE_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// The settings that decide where archives travel, each named as in the
@@ -40,6 +40,15 @@ pub struct TransferSettings {
     pub gateway_url: Option<String>,
     /// `GATEWAY_SECRET`
     pub gateway_secret: Option<String>,
+    /// `ARCHIVE_URL_SECONDS`
+    pub archive_expiry: Option<Duration>,
+}
+
+impl TransferSettings {
+    /// How long an archive may be read by one URL.
+    pub fn archive_expiry(&self) -> Duration {
+        self.archive_expiry.unwrap_or(ARCHIVE_EXPIRY)
+    }
 }
 
 /// Makes the agent's URLs: straight to the store, or to this Worker's gateway.
@@ -49,6 +58,7 @@ pub struct Presigner {
     origin: String,
     /// What stands before an object's key: the bucket, or the gateway's route.
     base_path: String,
+    archive_expiry: Duration,
 }
 
 impl Presigner {
@@ -97,6 +107,7 @@ impl Presigner {
             ),
             origin,
             base_path: format!("/{}/", given(&settings.bucket_name)),
+            archive_expiry: settings.archive_expiry(),
         })
     }
 
@@ -114,6 +125,7 @@ impl Presigner {
             credentials: Credentials::new(GATEWAY_KEY_ID, given(&settings.gateway_secret)),
             origin: url.origin().ascii_serialization(),
             base_path: format!("{}/", url.path().trim_end_matches('/')),
+            archive_expiry: settings.archive_expiry(),
         })
     }
 
@@ -138,8 +150,8 @@ impl Presigner {
 
     /// A URL for reading the archive, whole or by ranges, and when it expires.
     pub fn read_archive(&self, id: &BackupId, now: OffsetDateTime) -> (String, OffsetDateTime) {
-        let url = self.sign("GET", &keys::archive(id), &[], now, ARCHIVE_EXPIRY);
-        (url, now + ARCHIVE_EXPIRY)
+        let url = self.sign("GET", &keys::archive(id), &[], now, self.archive_expiry);
+        (url, now + self.archive_expiry)
     }
 
     fn sign(

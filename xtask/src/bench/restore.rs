@@ -44,6 +44,18 @@ pub struct Options {
     /// Only these parts
     #[arg(long, value_enum, default_values_t = [Part::Work, Part::Start])]
     pub part: Vec<Part>,
+    /// Only these strategies, and not what they are compared with
+    #[arg(long, value_parser = strategy)]
+    pub strategy: Vec<Strategy>,
+    /// Megabytes of the archives of `--part start`; 300, 1000 and 5000 unless given
+    #[arg(long, value_name = "MB")]
+    pub size: Vec<usize>,
+}
+
+fn strategy(name: &str) -> Result<Strategy> {
+    let mut all = Strategy::ALL.into_iter();
+    all.find(|strategy| strategy.as_str() == name)
+        .context("no such strategy")
 }
 
 /// Parts of the benchmark.
@@ -161,6 +173,8 @@ struct StartRow {
     archive_bytes: u64,
     /// From the request to the content of a file.
     first_file_seconds: Spread,
+    /// Requests to the store until then, those of the pull among them.
+    first_file_requests: u64,
     /// From the request until every file has been read.
     everything_seconds: f64,
     /// Of all processes that serve the directory together.
@@ -229,15 +243,34 @@ struct Bench<'a> {
     runs: usize,
 }
 
+/// What is restored.
+struct Archive {
+    file: PathBuf,
+    checksum: ArchiveChecksum,
+}
+
 impl Bench<'_> {
-    /// Those that work here.
+    /// Those that work here and are asked for.
     fn strategies(&self) -> Result<Vec<Strategy>> {
         let state = self.scratch.path().join("state");
         let agent = Agent::start(&self.program, &state, self.scratch.path())?;
-        Ok(agent.status()?.strategies)
+        let mut strategies = agent.status()?.strategies;
+        let asked = &self.options.strategy;
+        strategies.retain(|strategy| asked.is_empty() || asked.contains(strategy));
+        Ok(strategies)
     }
 
-    fn archive(&self, tree: &Path) -> Result<(PathBuf, ArchiveChecksum)> {
+    /// What is measured, ours first.
+    fn stacks(&self, strategies: &[Strategy], others: &[Stack]) -> Vec<Stack> {
+        let others = match self.options.strategy.is_empty() {
+            true => others,
+            false => &[],
+        };
+        let ours = strategies.iter().copied().map(Stack::Ours);
+        ours.chain(others.iter().copied()).collect()
+    }
+
+    fn archive(&self, tree: &Path) -> Result<Archive> {
         let archive = self.scratch.path().join("archive.sqsh");
         let text = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
         let arguments = ["create", &text(tree)?, "--output", &text(&archive)?];
@@ -253,26 +286,31 @@ impl Bench<'_> {
             sha256,
             part_size_bytes,
         };
-        Ok((archive, checksum))
+        Ok(Archive {
+            file: archive,
+            checksum,
+        })
+    }
+
+    /// An archive that nobody has to download.
+    fn source<'a>(&'a self, store: &'a Store, archive: &'a Archive, tree: &'a Path) -> Source<'a> {
+        Source {
+            program: &self.program,
+            store,
+            archive: &archive.file,
+            checksum: &archive.checksum,
+            tree,
+            is_remote: false,
+            scratch: self.scratch.path().join("slots"),
+        }
     }
 
     fn work(&self, strategies: &[Strategy]) -> Result<Vec<WorkRow>> {
         let tree = repository(&self.options.common)?;
-        let (archive, checksum) = self.archive(&tree)?;
+        let archive = self.archive(&tree)?;
         let store = Store::start(Speed::default())?;
-        let source = Source {
-            program: &self.program,
-            store: &store,
-            archive: &archive,
-            checksum: &checksum,
-            tree: &tree,
-            is_remote: false,
-            scratch: self.scratch.path().join("work"),
-        };
-        let ours = strategies.iter().copied().map(Stack::Ours);
-        let stacks: Vec<_> = ours
-            .chain([Stack::Fuse, Stack::Linux, Stack::Plain])
-            .collect();
+        let source = self.source(&store, &archive, &tree);
+        let stacks = self.stacks(strategies, &[Stack::Fuse, Stack::Linux, Stack::Plain]);
         let mut figures = vec![[(); Task::ALL.len()].map(|()| Vec::new()); stacks.len()];
         for _ in 0..self.runs {
             for (stack, figures) in stacks.iter().zip(&mut figures) {
@@ -318,13 +356,12 @@ impl Bench<'_> {
     }
 
     fn start(&self, strategies: &[Strategy]) -> Result<Vec<StartRow>> {
-        let sizes: &[usize] = if self.options.common.quick {
-            &[30]
-        } else {
-            &[300, 1000, 5000]
+        let sizes: &[usize] = match &*self.options.size {
+            [] if self.options.common.quick => &[30],
+            [] => &[300, 1000, 5000],
+            sizes => sizes,
         };
-        let ours = strategies.iter().copied().map(Stack::Ours);
-        let stacks: Vec<_> = ours.chain([Stack::Fuse]).collect();
+        let stacks = self.stacks(strategies, &[Stack::Fuse]);
         let mut rows = Vec::new();
         for &files in sizes {
             let shape = Shape::Random {
@@ -332,16 +369,11 @@ impl Bench<'_> {
                 bytes: 1_000_000,
             };
             let tree = shape.ensure(&self.options.common.trees())?;
-            let (archive, checksum) = self.archive(&tree)?;
+            let archive = self.archive(&tree)?;
             let store = Store::start(STORE)?;
             let source = Source {
-                program: &self.program,
-                store: &store,
-                archive: &archive,
-                checksum: &checksum,
-                tree: &tree,
                 is_remote: true,
-                scratch: self.scratch.path().join("start"),
+                ..self.source(&store, &archive, &tree)
             };
             for stack in &stacks {
                 let row = self
@@ -359,6 +391,7 @@ impl Bench<'_> {
 
     fn start_on(&self, stack: Stack, source: &Source<'_>, files: usize) -> Result<StartRow> {
         let mut first_file = Vec::new();
+        let mut requests = 0;
         let mut last = None;
         // What makes no difference to the others takes this one minutes.
         let runs = if stack == Stack::Fuse { 1 } else { self.runs };
@@ -370,6 +403,7 @@ impl Bench<'_> {
             let file = format!("{}.bin", files / 2);
             fs::read(restored.directory().join(file))?;
             first_file.push(restored.since.elapsed().as_secs_f64());
+            requests = source.store.requests();
             last = Some(restored);
         }
         let restored = last.context("at least one run")?;
@@ -378,6 +412,7 @@ impl Bench<'_> {
             stack: stack.name(),
             archive_bytes: fs::metadata(source.archive)?.len(),
             first_file_seconds: Spread::of(first_file),
+            first_file_requests: requests,
             everything_seconds: restored.since.elapsed().as_secs_f64(),
             peak_memory_bytes: restored.usage()?.peak_memory_bytes,
         })
@@ -492,6 +527,7 @@ fn start_table(common: &Common, rows: &[StartRow]) -> Table {
             "first file s (minimum / median / maximum)",
             "target",
             "",
+            "requests until then",
             "all files read s",
             "÷ what the store takes",
             "peak memory MiB",
@@ -505,6 +541,7 @@ fn start_table(common: &Common, rows: &[StartRow]) -> Table {
             spread(row.first_file_seconds),
             format!("≤ {FIRST_FILE}"),
             common.verdict(row.first_file_seconds.median <= FIRST_FILE),
+            row.first_file_requests.to_string(),
             format!("{:.1}", row.everything_seconds),
             format!("{:.2}", row.everything_seconds / store),
             mebibytes(row.peak_memory_bytes as f64),

@@ -10,7 +10,10 @@ use std::{
     net::SocketAddr,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +58,8 @@ struct Shared {
     latency: Duration,
     state: Mutex<Stored>,
     bytes_read: watch::Sender<u64>,
+    /// Reads since the archive was offered.
+    requests: AtomicU64,
 }
 
 #[derive(Default)]
@@ -79,6 +84,7 @@ impl Store {
             latency: speed.latency,
             state: Mutex::default(),
             bytes_read: watch::Sender::new(0),
+            requests: AtomicU64::new(0),
         });
         let listener = runtime
             .block_on(TcpListener::bind("127.0.0.1:0"))
@@ -143,6 +149,12 @@ impl Store {
         let mut state = self.shared.state();
         state.archive = Some(archive.to_owned());
         self.shared.bytes_read.send_replace(0);
+        self.shared.requests.store(0, Ordering::Relaxed);
+    }
+
+    /// How often the archive has been read from since it was offered.
+    pub(super) fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// Waits until so many bytes have been read since the archive was offered.
@@ -249,6 +261,7 @@ async fn receive(store: &Shared, number: u32, body: Body) -> Result<()> {
 }
 
 async fn give_archive(State(store): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
+    store.requests.fetch_add(1, Ordering::Relaxed);
     sleep(store.latency).await;
     match read(&store, &headers) {
         Ok(response) => response,

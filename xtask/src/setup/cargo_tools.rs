@@ -35,6 +35,26 @@ pub(super) fn wasm_bindgen(cache: &Path) -> Result<PathBuf> {
     wasm_bindgen.ensure(cache)
 }
 
+pub(super) fn fsx(cache: &Path) -> Result<PathBuf> {
+    let fsx = Tool {
+        package: "fsx",
+        binary: "fsx",
+        version: "0.3.2".into(),
+        locked: false,
+    };
+    fsx.ensure(cache)
+}
+
+pub(super) fn pjdfstest(cache: &Path) -> Result<PathBuf> {
+    let pjdfstest = Tool {
+        package: "pjdfstest",
+        binary: "pjdfstest",
+        version: "0.2.2".into(),
+        locked: false,
+    };
+    pjdfstest.ensure(cache)
+}
+
 /// The program and the library must be of the same version.
 fn wasm_bindgen_version() -> Result<String> {
     let lock = fs::read_to_string(project::root().join("Cargo.lock"))?;

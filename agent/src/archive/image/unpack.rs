@@ -7,7 +7,7 @@
 //! [`reader`]: crate::archive::squashfs::reader
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     io,
     num::NonZeroUsize,
@@ -26,11 +26,12 @@ use rustix::{
     fs::{
         AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmod,
         chownat, fchmod, fchown, fremovexattr, fsetxattr, fstat, ftruncate, futimens, linkat,
-        mkdirat, mknodat, openat, setxattr, symlinkat, utimensat,
+        mkdirat, mknodat, openat, setxattr, statvfs, symlinkat, utimensat,
     },
     io::{Errno, pwrite},
     process::{getegid, geteuid},
 };
+use sandbox_shared::report::{LeftOutEntry, Listed};
 
 use super::tree::Tree;
 use crate::archive::{
@@ -50,6 +51,9 @@ const LARGE: u64 = 4 << 20;
 /// block size.
 const SHARE: u64 = 4 << 20;
 
+/// Entries that a result names.
+const SHOWN: usize = 20;
+
 /// What directories have while they are filled.
 const PRIVATE: Mode = Mode::RWXU;
 
@@ -65,14 +69,31 @@ pub struct LeftOut {
     pub what: String,
 }
 
+impl From<Tally<LeftOut>> for Listed<LeftOutEntry> {
+    fn from(tally: Tally<LeftOut>) -> Self {
+        let shown = tally.first().iter().take(SHOWN);
+        Self {
+            count: tally.count(),
+            first: shown
+                .map(|left_out| LeftOutEntry {
+                    path: left_out.path.to_string_lossy().into_owned(),
+                    what: left_out.what.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
 /// Unpacks an image into `directory`, which must not exist, on all cores. If that
-/// fails, what has been unpacked by then is left there.
+/// fails, what has been unpacked by then is left there: nothing where the tree is
+/// damaged or there is not enough room.
 ///
 /// # Errors
 /// See [`ArchiveError`]. What the system does not permit is an error only where
 /// it can be expected to: see [`LeftOut`].
 pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveError> {
     let archive = super::open(image)?;
+    check_room(&archive, directory)?;
     let made = mkdirat(CWD, directory, PRIVATE).and_then(|()| Source::open(directory));
     let root = made.map_err(at(directory.as_os_str().as_bytes()))?;
     // What new entries inherit would spread over all of the tree.
@@ -104,6 +125,41 @@ pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveE
     unpacker.lock_directories()?;
     let left_out = unpacker.left_out.into_inner();
     Ok(left_out.unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Whether the content of all files fits beside `directory`.
+fn check_room(archive: &Archive, directory: &Path) -> Result<(), ArchiveError> {
+    let room = statvfs(directory.parent().unwrap_or(directory)).map_err(io::Error::from)?;
+    let available = match room.f_blocks {
+        // What is in memory without a bound does not say.
+        0 => u64::MAX,
+        _ => room.f_bavail.saturating_mul(room.f_frsize),
+    };
+    let tree = Tree::new(archive);
+    let mut linked = HashSet::new();
+    let mut needed: u64 = 0;
+    let mut pending = vec![archive.root()];
+    while let Some(directory) = pending.pop() {
+        let mut entries = tree.enter(directory)?;
+        while let Some(entry) = entries.next_entry()? {
+            match entry.kind {
+                Kind::Directory => pending.push(entry.inode),
+                Kind::File => {
+                    let attributes = archive.attributes(entry.inode)?;
+                    if attributes.link_count <= 1 || linked.insert(entry.inode) {
+                        let bytes = attributes.blocks().saturating_mul(512);
+                        let taken = bytes.div_ceil(room.f_frsize.max(1));
+                        needed = needed.saturating_add(taken.saturating_mul(room.f_frsize));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    match needed <= available {
+        true => Ok(()),
+        false => Err(ArchiveError::NoSpace { needed, available }),
+    }
 }
 
 /// What a thread can do.

@@ -22,7 +22,7 @@ use super::{
     names::New,
 };
 use crate::fuse::{
-    reply::{self, FOREVER, GENERATION, NAME_MAX, errno},
+    reply::{self, NAME_MAX, errno},
     session,
 };
 
@@ -267,16 +267,9 @@ impl Filesystem for Cow {
         node: INodeNo,
         _: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        let listed = self.list(node.0, offset, |name, next, about| {
-            let name = OsStr::from_bytes(name);
-            !reply.add(about.ino, next, name, &FOREVER, &about, GENERATION)
-        });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(errno(error)),
-        }
+        reply::listing(reply, |add| self.list(node.0, offset, add));
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {

@@ -165,20 +165,12 @@ impl Time {
                 seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
                 nanoseconds: since.subsec_nanos(),
             },
-            Err(error) => {
-                let before = error.duration();
-                let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-                match before.subsec_nanos() {
-                    0 => Self {
-                        seconds: -whole,
-                        nanoseconds: 0,
-                    },
-                    nanoseconds => Self {
-                        seconds: -whole - 1,
-                        nanoseconds: 1_000_000_000 - nanoseconds,
-                    },
-                }
-            }
+            // fuser 0.18 takes both numbers for a distance from 1970, though the
+            // nanoseconds count forwards there, too.
+            Err(error) => Self {
+                seconds: 0_i64.saturating_sub_unsigned(error.duration().as_secs()),
+                nanoseconds: error.duration().subsec_nanos(),
+            },
         }
     }
 
@@ -219,14 +211,30 @@ mod tests {
     #[test]
     fn times_go_there_and_back() {
         let now = Time::now();
-        for (seconds, nanoseconds) in [(0, 0), (-1, 0), (-1, 999_999_999), (-2, 1), (1 << 33, 5)] {
-            let time = Time {
-                seconds,
-                nanoseconds,
+        for (seconds, nanoseconds) in [
+            (0_i64, 0),
+            (-1, 0),
+            (-1, 999_999_999),
+            (-2, 1),
+            (1 << 33, 5),
+        ] {
+            // As fuser 0.18 reads them.
+            let distance = Duration::new(seconds.unsigned_abs(), nanoseconds);
+            let read = match seconds < 0 {
+                true => UNIX_EPOCH - distance,
+                false => UNIX_EPOCH + distance,
             };
-            let through = Time::from_request(TimeOrNow::SpecificTime(time.into()), now);
-            assert_eq!(through, time);
+            let time = Time::from_request(TimeOrNow::SpecificTime(read), now);
+            assert_eq!((time.seconds, time.nanoseconds), (seconds, nanoseconds));
         }
+        let before = Time {
+            seconds: -1,
+            nanoseconds: 999_999_999,
+        };
+        assert_eq!(
+            SystemTime::from(before),
+            UNIX_EPOCH - Duration::from_nanos(1)
+        );
         assert_eq!(Time::from_request(TimeOrNow::Now, now), now);
     }
 

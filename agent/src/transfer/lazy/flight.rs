@@ -17,8 +17,12 @@ use crate::transfer::{TransferError, retry::with_retries};
 
 /// Chunks of one request that somebody waits for, or soon will.
 const LONGEST: u32 = ((4 << 20) / CHUNK) as u32;
-/// A chunk that a pull reaches so soon is not asked for again.
+/// A chunk that a pull brings so soon after the one that comes next is not asked
+/// for again.
 const NEAR: u32 = 2;
+/// Nor is one that somebody reads so soon after what he waits for already, as
+/// kernels do that read ahead: chunks of the longest read and some more.
+const SOON: u32 = 6;
 /// How long a read waits for another URL when its own has expired.
 const RENEWAL: Duration = Duration::from_secs(60);
 
@@ -39,6 +43,8 @@ pub(super) struct Flight {
     purpose: Purpose,
     /// The chunk that comes next.
     next: AtomicU32,
+    /// The last chunk that somebody waits for.
+    awaited: AtomicU32,
     ended: AtomicBool,
     failure: OnceLock<String>,
 }
@@ -51,8 +57,17 @@ impl Flight {
 
     /// Whether it brings a chunk as soon as a request for it would.
     pub(super) fn is_near(&self, chunk: u32) -> bool {
+        if self.purpose != Purpose::Pull || !self.covers(chunk) {
+            return self.covers(chunk);
+        }
         let next = self.next.load(Ordering::Relaxed);
-        self.covers(chunk) && (self.purpose != Purpose::Pull || chunk <= next + NEAR)
+        let awaited = self.awaited.load(Ordering::Relaxed);
+        chunk <= (next + NEAR).max(awaited + SOON)
+    }
+
+    /// Notes that somebody waits for a chunk.
+    pub(super) fn wait_for(&self, chunk: u32) {
+        self.awaited.fetch_max(chunk, Ordering::Relaxed);
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -87,6 +102,7 @@ impl Airborne {
             next: AtomicU32::new(chunks.start),
             chunks,
             purpose,
+            awaited: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             failure: OnceLock::new(),
         });
@@ -110,6 +126,11 @@ impl Drop for Airborne {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         self.flight.ended.store(true, Ordering::Relaxed);
+        // What it did not bring is for the pull, which has relied on it.
+        let next = self.flight.next.load(Ordering::Relaxed);
+        if next < self.flight.chunks.end {
+            state.pulled_to = state.pulled_to.min(next);
+        }
         state
             .flights
             .retain(|other| !Arc::ptr_eq(other, &self.flight));

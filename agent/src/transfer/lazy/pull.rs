@@ -1,13 +1,13 @@
 //! Fetching what nobody has asked for, and checking that all of it is right.
 
-use std::{io, ops::Range, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::{try_join, try_join_all};
 use sandbox_shared::{ArchiveChecksum, hex};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Shared, State,
+    Shared,
     cache::CHUNK,
     flight::{Airborne, Purpose},
 };
@@ -114,17 +114,14 @@ impl Shared {
             let mut step = Step::Wait;
             let _ = arrivals
                 .wait_for(|()| {
-                    step = self.lock().next_step();
+                    step = self.next_step();
                     !matches!(step, Step::Wait)
                 })
                 .await;
-            let Step::Fetch(runs) = step else {
+            let Step::Fetch(flight) = step else {
                 return Ok(());
             };
-            for run in runs {
-                let flight = Airborne::new(self, &mut self.lock(), run, Purpose::Pull);
-                self.fly(&flight).await?;
-            }
+            self.fly(&flight).await?;
         }
     }
 
@@ -190,40 +187,43 @@ impl Shared {
 
 /// What a pull does next.
 enum Step {
-    /// Fetch these.
-    Fetch(Vec<Range<u32>>),
-    /// Wait until the checksum has caught up, so that there is room.
+    /// Fetch this.
+    Fetch(Airborne),
+    /// Wait until the checksum has caught up, so that there is room, or until
+    /// others have brought what is left.
     Wait,
     /// Nothing more.
     End,
 }
 
-impl State {
-    fn next_step(&mut self) -> Step {
-        let verifying = self.verified_to != NOTHING_TO_VERIFY;
-        if self.chunks.bounded() {
-            if !verifying && self.chunks.is_full() {
+impl Shared {
+    /// Begins the next step: what is neither here nor brought by others.
+    fn next_step(self: &Arc<Self>) -> Step {
+        let mut state = self.lock();
+        let verifying = state.verified_to != NOTHING_TO_VERIFY;
+        let chunks = &state.chunks;
+        if chunks.bounded() {
+            if !verifying && chunks.is_full() {
                 return Step::End;
             }
-            if verifying && self.pulled_to.saturating_sub(self.verified_to) > self.chunks.most() / 2
-            {
+            if verifying && state.pulled_to.saturating_sub(state.verified_to) > chunks.most() / 2 {
                 return Step::Wait;
             }
         }
-        let start = self.pulled_to;
-        let end = self.chunks.count().min(start.saturating_add(STEP));
-        if start >= end {
-            return Step::End;
-        }
-        self.pulled_to = end;
-        let mut missing: Vec<Range<u32>> = Vec::new();
-        for chunk in (start..end).filter(|chunk| !self.chunks.has(*chunk)) {
-            match missing.last_mut() {
-                Some(run) if run.end == chunk => run.end += 1,
-                _ => missing.push(chunk..chunk + 1),
-            }
-        }
-        Step::Fetch(missing)
+        let is_lacking = |chunk: &u32| {
+            !chunks.has(*chunk) && !state.flights.iter().any(|flight| flight.covers(*chunk))
+        };
+        let mut rest = state.pulled_to..chunks.count();
+        let start = rest.find(is_lacking);
+        let Some(start) = start else {
+            let others = !state.flights.is_empty();
+            state.pulled_to = state.chunks.count();
+            return if others { Step::Wait } else { Step::End };
+        };
+        let more = rest.take(STEP as usize - 1).take_while(is_lacking);
+        let end = more.last().unwrap_or(start) + 1;
+        state.pulled_to = end;
+        Step::Fetch(Airborne::new(self, &mut state, start..end, Purpose::Pull))
     }
 }
 
