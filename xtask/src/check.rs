@@ -53,6 +53,18 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// Runs the tests with real containers.
+pub fn docker() -> Result<()> {
+    let started = Instant::now();
+    step("Set-up", setup::all)?;
+    step("Set-up for Docker", setup::docker)?;
+    step("Tests in real containers", || {
+        cargo(&["test", "--package", "sandbox-tests", "--test", "docker"])
+    })?;
+    println!("── All passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("── {name}");
     let started = Instant::now();

@@ -15,7 +15,7 @@ use std::{
     net::Ipv4Addr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -183,9 +183,11 @@ impl Drop for Engine {
         if let Ok(containers) = self.docker(&["ps", "--all", "--quiet"])
             && !containers.is_empty()
         {
-            let mut remove = vec!["rm", "--force", "--volumes"];
-            remove.extend(containers.lines());
-            self.docker(&remove).ok();
+            let mut remove = self.client();
+            remove.args(["rm", "--force", "--volumes"]);
+            // Wrangler may be removing them, too.
+            remove.args(containers.lines()).stdout(Stdio::null());
+            remove.stderr(Stdio::null()).status().ok();
         }
         if let Some(process) = self.process.take() {
             process.stop(STOP_PATIENCE).ok();
@@ -248,7 +250,7 @@ impl Drop for Network {
 fn remove_bridge() {
     Command::new("ip")
         .args(["link", "delete", NAME])
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
         .status()
         .ok();
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod container;
+mod images;
+mod killed;
 
 use std::process::ExitCode;
 
@@ -14,5 +16,8 @@ use sandbox_tests::{docker_stage::DockerStage, theatre};
 type Scene = DockerStage;
 
 fn main() -> ExitCode {
-    theatre::perform(DockerStage::set, vec![container::tests()])
+    theatre::perform(
+        DockerStage::set,
+        vec![killed::tests(), container::tests(), images::tests()],
+    )
 }
