@@ -18,7 +18,7 @@ mkdir -p /tmp/source/d && echo content > /tmp/source/d/file
 sandbox-agent create /tmp/source --output /tmp/archive 2> /dev/null
 for strategy in kernel overlay fuse extract; do
   target=/tmp/$strategy
-  sandbox-agent restore --strategy $strategy /tmp/archive $target > /tmp/log 2>&1 || continue
+  sandbox-agent restore --strategy $strategy /tmp/archive $target > /tmp/log 2>&1 || { echo $strategy: $(cat /tmp/log) >&2; continue; }
   [ $(cat $target/d/file) = content ]
   mv $target/d $target/e
   echo changed > $target/e/file
@@ -53,10 +53,11 @@ async fn strategies_by_what_a_container_may_do(stage: Arc<DockerStage>) {
     }
     let volume = "--volume /var/lib/sandbox-agent";
     let fuse = "--device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor=unconfined";
+    let loops = "--device /dev/loop-control --device /dev/loop0 --device /dev/loop1 --device /dev/loop2 --device /dev/loop3 --device /dev/loop4 --device /dev/loop5 --device /dev/loop6 --device /dev/loop7";
     let user = "--user 1000 --env SANDBOX_AGENT_STATE_DIR=/tmp/state";
     for options in [
-        "--privileged".to_owned(),
-        format!("--privileged {volume}"),
+        format!("{fuse} {loops}"),
+        format!("{fuse} {loops} {volume}"),
         fuse.to_owned(),
         format!("{fuse} {volume}"),
         format!("{fuse} --shm-size 512m"),

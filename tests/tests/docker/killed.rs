@@ -17,7 +17,7 @@ sandbox_tests::tests![
     during_a_command,
     during_a_backup,
     during_a_restore,
-    an_agent_that_dies_is_started_again,
+    an_agent_that_dies_takes_its_container_with_it,
 ];
 
 /// Incompressible, and enough to be killed in the middle.
@@ -102,18 +102,28 @@ async fn during_a_restore(stage: Arc<DockerStage>) {
 }
 
 /// The engine starts a container again whose process 1 has failed, with the
-/// same disk and environment.
-async fn an_agent_that_dies_is_started_again(stage: Arc<DockerStage>) {
+/// same disk and environment, but without what was restored.
+async fn an_agent_that_dies_takes_its_container_with_it(stage: Arc<DockerStage>) {
     let sandbox = stage.consumer.sandbox("agent-dies");
     sandbox.run("echo kept > file").await;
     let backup = sandbox.backup("/workspace").await;
     let args = json!([backup, { "autoRestore": true }]);
     let _: RestoreBackupResult = sandbox.call("restoreBackup", args).await.unwrap();
+    sandbox.run("echo changed > file").await;
     let kill = "for process in /proc/[0-9]*; do \
                   [ $(readlink $process/exe) = /usr/local/bin/sandbox-agent ] && \
                   kill -9 ${process#/proc/}; done";
-    let error = sandbox.exec(kill, json!({})).await.unwrap_err();
-    assert_says_so(&error);
-    assert_eq!(sandbox.run("cat file").await, "kept\n");
+    assert_says_so(&sandbox.exec(kill, json!({})).await.unwrap_err());
+
+    // The platform takes a moment to see that it has ended.
+    let content = loop {
+        match sandbox.read_file("/workspace/file").await {
+            Ok(file) => break file.content,
+            Err(error) => assert_eq!(error.code(), "CONTAINER_UNAVAILABLE", "{error:?}"),
+        }
+    };
+    assert_eq!(content, "kept\n");
+    let status = sandbox.status().await;
+    assert_eq!(status["mounts"][0]["id"], json!(backup.id), "{status}");
     assert_eq!(stage.containers(&sandbox).await.len(), 1);
 }
