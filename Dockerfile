@@ -9,7 +9,13 @@
 #   COPY --from=sandbox-agent /usr/local/bin/sandbox-agent /usr/local/bin/
 #   ENTRYPOINT ["sandbox-agent", "serve"]
 #
-# Or give this one your base, and an agent that is built already:
+# The agent needs nothing else of an image but /bin/sh for the commands that it
+# runs. It also runs as somebody else than root, and then wants a directory:
+#
+#   USER 1000
+#   ENV SANDBOX_AGENT_STATE_DIR=/tmp/sandbox-agent
+#
+# Or give this file your base, and an agent that is built already:
 #
 #   docker build --build-arg BASE=my-image --build-arg AGENT=sandbox-agent .
 

@@ -29,6 +29,8 @@ const SLEEP_AFTER_SECONDS: u32 = 15;
 pub struct DockerStage {
     /// A Worker that uses sandboxes.
     pub consumer: Consumer,
+    /// For requests of other kinds.
+    pub client: Client,
     /// Where the backups are.
     pub bucket: Bucket,
     // Ended in this order.
@@ -58,7 +60,11 @@ impl DockerStage {
         let address = format!("http://{}:{port}", engine.gateway());
         let variables = BTreeMap::from([
             ("GATEWAY_SECRET", project::random_token()?),
-            ("GATEWAY_URL", format!("{address}/gateway")),
+            // As Docker calls the machine in its containers.
+            (
+                "GATEWAY_URL",
+                format!("http://host.docker.internal:{port}/gateway"),
+            ),
             ("SLEEP_AFTER_SECONDS", SLEEP_AFTER_SECONDS.to_string()),
         ]);
         let root = project::root().to_string_lossy();
@@ -85,7 +91,8 @@ impl DockerStage {
         let client = Client::new();
         Ok(Self {
             consumer: Consumer::new(client.clone(), address.clone()),
-            bucket: Bucket::new(client, format!("{address}/bucket")),
+            bucket: Bucket::new(client.clone(), format!("{address}/bucket")),
+            client,
             _wrangler: wrangler,
             engine,
         })

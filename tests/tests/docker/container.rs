@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sandbox_shared::{RestoreBackupResult, Strategy};
 use sandbox_tests::{docker_stage::DockerStage, tree};
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 sandbox_tests::tests![
     commands_and_files,
@@ -104,10 +105,13 @@ async fn sleeps_and_wakes_with_what_was_restored(stage: Arc<DockerStage>) {
     let _: Value = sandbox.call("restoreBackup", args).await.unwrap();
     sandbox.run("echo lost > other").await;
 
-    // Nobody is told when the alarm stops it.
-    while sandbox.status().await["container"]["state"] != "stopped" {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let asleep = async {
+        // Nobody is told when the alarm stops it.
+        while sandbox.status().await["container"]["state"] != "stopped" {
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), asleep).await.unwrap();
     assert_eq!(stage.containers(&sandbox).await, [""; 0]);
     assert_eq!(sandbox.run("ls; cat d/file").await, "d\nkept\n");
     let status = sandbox.status().await;

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, bail};
 use super::Engine;
 use crate::{artifacts, process, project};
 
-/// The agent, and nothing else: for the Dockerfile's argument `AGENT`.
-pub const AGENT_IMAGE: &str = "sandbox-agent:prebuilt";
+/// The agent, and nothing else: what the Dockerfile's stage `agent` makes.
+pub const AGENT_IMAGE: &str = "sandbox-agent:latest";
 /// Stands in for Wrangler's egress sidecar.
 pub const EGRESS_IMAGE: &str = "sandbox-egress-stand-in:latest";
 /// One static program that is a shell and its tools, and no libraries.
@@ -45,8 +45,9 @@ impl Engine {
         let entrypoint = "ENTRYPOINT [\"/egress\"]";
         self.single_program(EGRESS_IMAGE, &egress, "/egress", entrypoint)?;
         let busybox = project::find_program("busybox").context("busybox is missing")?;
-        let links = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]";
-        self.single_program(BUSYBOX_IMAGE, &busybox, "/bin/busybox", links)
+        let more = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n\
+                    RUN mkdir -m 1777 /tmp";
+        self.single_program(BUSYBOX_IMAGE, &busybox, "/bin/busybox", more)
     }
 
     /// Builds the project's own Dockerfile with the prebuilt agent.
@@ -69,7 +70,7 @@ impl Engine {
             .is_ok_and(|status| status.success())
     }
 
-    /// An image of one file, with another line of its Dockerfile.
+    /// An image of one file, with more lines of its Dockerfile.
     fn single_program(&self, name: &str, program: &Path, place: &str, more: &str) -> Result<()> {
         let context = self.state.join("context");
         fs::create_dir_all(&context)?;
