@@ -29,12 +29,13 @@ pub struct Tests<S> {
     pub alone: bool,
 }
 
-/// Lists async functions that take `Arc<crate::Scene>` as tests of their module.
+/// Lists async functions that are tests of their module, which is directly in the
+/// crate that says what its `Tests` are.
 #[macro_export]
 macro_rules! tests {
     ($($name:ident),+ $(,)?) => {
-        pub(crate) fn tests() -> $crate::theatre::Tests<crate::Scene> {
-            $crate::theatre::Tests {
+        pub(crate) fn tests() -> super::Tests {
+            super::Tests {
                 module: module_path!().rsplit("::").next().unwrap_or_default(),
                 tests: vec![$((stringify!($name), |stage| Box::pin($name(stage)))),+],
                 alone: false,

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use sandbox_tests::{docker_stage::DockerStage, theatre};
 
-type Scene = DockerStage;
+type Tests = theatre::Tests<DockerStage>;
 
 fn main() -> ExitCode {
     theatre::perform(

@@ -39,9 +39,9 @@ use std::process::ExitCode;
 pub(crate) use sandbox_tests::tests;
 use sandbox_tests::{stage::Stage, theatre};
 
-type Scene = Stage;
+type Tests = theatre::Tests<Stage>;
 
-fn all() -> Vec<theatre::Tests<Scene>> {
+fn all() -> Vec<Tests> {
     vec![
         large_tree::tests(),
         archive::tests(),
