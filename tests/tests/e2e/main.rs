@@ -24,6 +24,7 @@ mod files;
 mod foreign_backup;
 mod guide;
 mod http_routes;
+mod interruption;
 mod invalid_input;
 mod isolation;
 mod large_tree;
@@ -33,6 +34,7 @@ mod production;
 mod progress;
 mod restore;
 mod selection;
+mod store_faults;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,7 @@ fn all() -> Vec<Tests> {
         foreign_backup::tests(),
         guide::tests(),
         http_routes::tests(),
+        interruption::tests(),
         invalid_input::tests(),
         isolation::tests(),
         missing_backup::tests(),
@@ -69,6 +72,7 @@ fn all() -> Vec<Tests> {
         progress::tests(),
         restore::tests(),
         selection::tests(),
+        store_faults::tests(),
     ]
 }
 
