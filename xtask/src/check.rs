@@ -25,7 +25,17 @@ pub fn run() -> Result<()> {
             "--",
             "-D",
             "warnings",
-        ])
+        ])?;
+        // Not among all targets, because it is not among all tests.
+        let docker = ["--package", "sandbox-tests", "--test", "docker"];
+        cargo(
+            &[
+                &["clippy", "--quiet"],
+                &docker[..],
+                &["--", "-D", "warnings"],
+            ]
+            .concat(),
+        )
     })?;
     step("Lints of the Worker for wasm", || {
         let target = ["--package", "sandbox-worker", "--target", WASM_TARGET];
