@@ -2,9 +2,9 @@
 //!
 //! It has its own bridge, socket and data, whether or not the machine runs
 //! another engine, and it runs in namespaces of its own: when it ends, or we
-//! die however suddenly, its containers and mounts are gone. When it is
-//! dropped, so are its bridge, its firewall rules and its control groups. Its
-//! images stay, for the next run.
+//! die however suddenly, its processes, containers and mounts are gone. When it
+//! is dropped, so are its bridge, its firewall rules and its control groups; if
+//! we are killed, those stay. Its images stay always, for the next run.
 
 mod firewall;
 mod images;
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     process::{self, Contained, Log},
@@ -79,11 +79,9 @@ impl Engine {
     /// Starts an engine with its data in cargo's target directory. There is
     /// one at a time on a machine: waits for another to end.
     pub fn start() -> Result<Self> {
+        let is_root = rustix::process::geteuid().is_root();
+        ensure!(is_root, "a Docker engine needs root");
         setup::docker()?;
-        ensure!(
-            rustix::process::geteuid().is_root(),
-            "a Docker engine needs root"
-        );
         let cache = project::tool_cache()?;
         fs::create_dir_all(&cache)?;
         let lock = File::create(cache.join("docker.lock"))?;
@@ -138,7 +136,7 @@ impl Engine {
         self.log = Some(collector);
         self.process = Some(Contained::spawn(command)?);
         if ready.recv_timeout(START_PATIENCE).is_err() {
-            anyhow::bail!(
+            bail!(
                 "the Docker engine does not start:\n{}",
                 process::last_lines(&path)
             );
