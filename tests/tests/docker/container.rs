@@ -33,6 +33,10 @@ async fn commands_and_files(stage: Arc<DockerStage>) {
     sandbox.write("/workspace/d/file", "content").await;
     assert_eq!(sandbox.run("cat d/file").await, "content");
     assert_eq!(sandbox.read("/workspace/d/file").await, "content");
+    // Connections to a container are used again, also after an empty body.
+    sandbox.write("/workspace/empty", "").await;
+    assert_eq!(sandbox.read("/workspace/empty").await, "");
+    assert_eq!(sandbox.run("stat -c %s empty").await, "0\n");
     let _: Value = sandbox
         .call("deleteFile", json!(["/workspace/d/file"]))
         .await

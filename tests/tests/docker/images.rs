@@ -66,6 +66,7 @@ async fn strategies_by_what_a_container_may_do(stage: Arc<DockerStage>) {
         ("--device /dev/fuse".to_owned(), "extract"),
         (String::new(), "extract"),
         (USER.to_owned(), "extract"),
+        (format!("{USER} {FUSE}"), "extract"),
     ] {
         let works = strategies(&stage, "sandbox-plain", &options);
         assert_eq!(works, expected, "{options}");
