@@ -115,6 +115,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
+    if let Command::Serve = command {
+        // An image may start it in a directory that is to be restored, and it
+        // would be one of the processes that use it.
+        std::env::set_current_dir("/").map_err(failed)?;
+    }
     match command {
         Command::Serve if init::is_needed() => {
             return init::run().map(ExitCode::from).map_err(failed);

@@ -31,7 +31,7 @@ use sandbox_shared::{
     error::from_json,
     files::ExecEvent,
     protocol::{
-        AgentStatus, CreateBackup, CreateEvent, EVENT_STREAM_TYPE, Exec, FileQuery, PartUrls,
+        AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, Exec, FileQuery, PartUrls,
         PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, paths,
     },
 };
@@ -352,18 +352,14 @@ async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
     }))
 }
 
-async fn give_parts(
-    State(agent): State<Agent>,
-    Path(id): Path<String>,
-    request: Body,
-) -> Result<StatusCode> {
+async fn give_parts(State(agent): State<Agent>, Path(id): Path<String>, request: Body) -> Result {
     let id = BackupId::parse(&id)?;
     let urls: PartUrls = body(request, ErrorCode::InvalidRequest).await?;
     let addresses = lock(&agent.uploads).get(&id).cloned().ok_or_else(|| {
         SandboxError::invalid_request(format!("backup {id} is not waiting for part URLs"))
     })?;
     addresses.give(urls);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(json(&Done {}))
 }
 
 async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
@@ -399,12 +395,12 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
     }))
 }
 
-async fn renew_url(State(agent): State<Agent>, request: Body) -> Result<StatusCode> {
+async fn renew_url(State(agent): State<Agent>, request: Body) -> Result {
     agent
         .mounts
         .renew(body(request, ErrorCode::InvalidRequest).await?)
         .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(json(&Done {}))
 }
 
 async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
@@ -445,15 +441,15 @@ async fn read_file(parameters: FileParameters) -> Result {
         .into_response())
 }
 
-async fn write_file(parameters: FileParameters, content: Body) -> Result<StatusCode> {
+async fn write_file(parameters: FileParameters, content: Body) -> Result {
     let path = query(parameters)?.path;
     files::write(&path, content.into_data_stream().boxed()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(json(&Done {}))
 }
 
-async fn delete_file(parameters: FileParameters) -> Result<StatusCode> {
+async fn delete_file(parameters: FileParameters) -> Result {
     files::delete(&query(parameters)?.path).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(json(&Done {}))
 }
 
 async fn list_files(parameters: FileParameters) -> Result {
@@ -466,10 +462,10 @@ async fn list_files(parameters: FileParameters) -> Result {
     Ok(json(&listed?))
 }
 
-async fn make_dir(parameters: FileParameters) -> Result<StatusCode> {
+async fn make_dir(parameters: FileParameters) -> Result {
     let query = query(parameters)?;
     files::mkdir(&query.path, query.recursive).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(json(&Done {}))
 }
 
 async fn exists(parameters: FileParameters) -> Result {

@@ -51,26 +51,32 @@ pub mod paths {
     pub const BACKUPS: &str = "/v1/backups";
     /// `POST` [`super::PreviewBackup`] → stream of [`super::PreviewEvent`].
     pub const PREVIEW: &str = "/v1/preview";
-    /// `POST` [`super::PartUrls`] → 204: answers [`super::CreateEvent::PartsNeeded`].
+    /// `POST` [`super::PartUrls`] → [`super::Done`]: answers [`super::CreateEvent::PartsNeeded`].
     pub const BACKUP_PARTS: &str = "/v1/backups/{id}/parts";
     /// `POST` [`super::RestoreBackup`] → stream of [`super::RestoreEvent`].
     pub const RESTORES: &str = "/v1/restores";
-    /// `POST` [`super::RenewUrl`] → 204: a fresh URL for an archive that is not
+    /// `POST` [`super::RenewUrl`] → [`super::Done`]: a fresh URL for an archive that is not
     /// whole yet.
     pub const MOUNT_URL: &str = "/v1/mounts/url";
     /// `POST` [`super::UnmountBackup`] → [`super::UnmountResult`].
     pub const UNMOUNT: &str = "/v1/unmount";
     /// `POST` [`super::Exec`] → stream of [`crate::files::ExecEvent`].
     pub const EXEC: &str = "/v1/exec";
-    /// With `?path=`: `GET` → the bytes; `PUT` bytes → 204; `DELETE` → 204.
+    /// With `?path=`: `GET` → the bytes; `PUT` bytes → [`super::Done`]; `DELETE` → the same.
     pub const FILES: &str = "/v1/files";
     /// `GET ?path=&recursive=&includeHidden=` → [`crate::files::ListFilesResult`].
     pub const LIST: &str = "/v1/list";
-    /// `POST ?path=&recursive=` → 204.
+    /// `POST ?path=&recursive=` → [`super::Done`].
     pub const MKDIR: &str = "/v1/mkdir";
     /// `GET ?path=` → [`crate::files::ExistsResult`].
     pub const EXISTS: &str = "/v1/exists";
 }
+
+/// What succeeds and has nothing to tell: `{}`. An answer without a body is
+/// nothing that can be read to its end, and where the platform uses connections
+/// to a container again, such a one breaks under the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
 
 /// Query of the file routes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,11 @@
 pub mod browser;
 pub mod bucket;
 pub mod consumer;
+pub mod docker_stage;
 pub mod faulty_gateway;
 pub mod http_api;
 pub mod r2_stand_in;
 pub mod s3_server;
 pub mod stage;
+pub mod theatre;
 pub mod tree;

@@ -117,7 +117,8 @@ impl Stage {
             let mut variables: BTreeMap<_, _> = settings(setup).into_iter().collect();
             variables.insert("LOCAL_CONTAINER_HOST", host.url());
             variables.insert("LOCAL_CONTAINER_HOST_TOKEN", host.token().to_owned());
-            configs.push(write_config(&state, setup, &variables)?);
+            // There is no Docker.
+            configs.push(write_config(&state, setup, &variables, None)?);
         }
         let persisted = state.join("wrangler");
         if persisted.exists() {
@@ -226,11 +227,13 @@ fn worker_address(address: &str, setup: Setup) -> String {
     }
 }
 
-/// The project's own Wrangler configuration, with another name and variables.
-fn write_config(
+/// The project's own Wrangler configuration, with another name, other
+/// variables, and other containers or none.
+pub(crate) fn write_config(
     directory: &Path,
     setup: Setup,
     variables: &BTreeMap<&str, String>,
+    containers: Option<toml::Value>,
 ) -> Result<PathBuf> {
     let original = project::root().join("wrangler.toml");
     let mut config: toml::Table = fs::read_to_string(&original)?
@@ -247,9 +250,12 @@ fn write_config(
         config.insert("name".into(), name.into());
     }
     config.insert("vars".into(), toml::Value::try_from(variables)?);
-    // It is built already, and there is no Docker.
+    // It is built already.
     config.remove("build");
     config.remove("containers");
+    if let Some(containers) = containers {
+        config.insert("containers".into(), containers);
+    }
     let path = directory.join(format!("{}.toml", setup.as_str()));
     fs::write(&path, toml::to_string(&config)?)?;
     Ok(path)

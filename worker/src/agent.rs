@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sandbox_shared::{
     ErrorCode, Result, SandboxError,
     error::from_json,
-    protocol::{AgentStatus, PartUrls, RenewUrl, UnmountBackup, UnmountResult, paths},
+    protocol::{AgentStatus, Done, PartUrls, RenewUrl, UnmountBackup, UnmountResult, paths},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
@@ -88,12 +88,12 @@ impl Agent {
 
     /// Hands over the part URLs that a backup in progress asked for.
     pub async fn give_parts(&self, path: &str, urls: &PartUrls) -> Result<()> {
-        self.post(path, urls).await.map(drop)
+        done(self.post(path, urls).await?).await
     }
 
     /// Gives a restored directory a fresh URL for its archive.
     pub async fn renew_url(&self, request: &RenewUrl) -> Result<()> {
-        self.post(paths::MOUNT_URL, request).await.map(drop)
+        done(self.post(paths::MOUNT_URL, request).await?).await
     }
 
     /// Takes a restored directory away.
@@ -106,6 +106,11 @@ impl Agent {
 pub async fn json<T: DeserializeOwned>(mut response: Response) -> Result<T> {
     let text = response.text().await.map_err(cut_off)?;
     from_json(&text, ErrorCode::InternalError)
+}
+
+/// Reads the answer of what has nothing to tell.
+pub async fn done(response: Response) -> Result<()> {
+    json::<Done>(response).await.map(drop)
 }
 
 /// `path` with its query, encoded.

@@ -35,7 +35,7 @@ use wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Method, Request, Response, State, durable_object};
 
 use crate::{
-    agent::{json, with_query},
+    agent::{self, json, with_query},
     backup::{
         auto_restore::{self, AutoRestoreStatus},
         create::{self, CreatedBackup},
@@ -355,7 +355,7 @@ impl Sandbox {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
         let agent = self.agent().await?;
-        agent.send(Method::Put, &url, Some(content)).await?;
+        agent::done(agent.send(Method::Put, &url, Some(content)).await?).await?;
         Ok(done(path))
     }
 
@@ -372,7 +372,7 @@ impl Sandbox {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
         let agent = self.agent().await?;
-        agent.send(Method::Delete, &url, None).await?;
+        agent::done(agent.send(Method::Delete, &url, None).await?).await?;
         Ok(done(path))
     }
 
@@ -403,7 +403,7 @@ impl Sandbox {
             &[("path", &path), ("recursive", flag(options.recursive))],
         );
         let agent = self.agent().await?;
-        agent.send(Method::Post, &url, None).await?;
+        agent::done(agent.send(Method::Post, &url, None).await?).await?;
         Ok(done(path))
     }
 

@@ -34,16 +34,25 @@ impl AgentProfile {
 
 /// Builds the agent as a static binary and returns its path.
 pub fn agent(profile: AgentProfile) -> Result<PathBuf> {
+    static_program("sandbox-agent", profile)
+}
+
+/// Builds what stands in for Wrangler's egress sidecar and returns its path.
+pub fn egress_stand_in() -> Result<PathBuf> {
+    static_program("sandbox-egress-stand-in", AgentProfile::Development)
+}
+
+fn static_program(package: &str, profile: AgentProfile) -> Result<PathBuf> {
     setup::agent()?;
     process::run(
         process::cargo()
-            .args(["build", "--package", "sandbox-agent"])
+            .args(["build", "--package", package])
             .args(["--profile", profile.name(), "--target", MUSL_TARGET]),
     )?;
     let binary = project::target_dir()
         .join(MUSL_TARGET)
         .join(profile.name())
-        .join("sandbox-agent");
+        .join(package);
     if !binary.is_file() {
         bail!("cargo did not build {}", binary.display());
     }

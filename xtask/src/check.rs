@@ -25,7 +25,17 @@ pub fn run() -> Result<()> {
             "--",
             "-D",
             "warnings",
-        ])
+        ])?;
+        // Not among all targets, because it is not among all tests.
+        let docker = ["--package", "sandbox-tests", "--test", "docker"];
+        cargo(
+            &[
+                &["clippy", "--quiet"],
+                &docker[..],
+                &["--", "-D", "warnings"],
+            ]
+            .concat(),
+        )
     })?;
     step("Lints of the Worker for wasm", || {
         let target = ["--package", "sandbox-worker", "--target", WASM_TARGET];
@@ -66,6 +76,18 @@ pub fn suites() -> Result<()> {
         "--nocapture",
         "--test-threads=1",
     ]))
+}
+
+/// Runs the tests with real containers.
+pub fn docker() -> Result<()> {
+    let started = Instant::now();
+    step("Set-up", setup::all)?;
+    step("Set-up for Docker", setup::docker)?;
+    step("Tests in real containers", || {
+        cargo(&["test", "--package", "sandbox-tests", "--test", "docker"])
+    })?;
+    println!("── All passed in {} s", started.elapsed().as_secs());
+    Ok(())
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod dev;
+pub mod docker;
 pub mod host;
 pub mod process;
 pub mod project;

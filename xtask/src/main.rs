@@ -36,8 +36,13 @@ enum Task {
         #[arg(long, default_value_t = 8787)]
         port: u16,
     },
-    /// Format, lints, builds, all tests
-    Test,
+    /// Format, lints, builds, all tests but those with real containers
+    Test {
+        /// Only the tests with real containers, by a Docker engine of their
+        /// own; Debian, as root
+        #[arg(long)]
+        docker: bool,
+    },
     /// Run public test suites over the mounts of restored directories
     Suites,
     /// Measure, beside what others do
@@ -71,7 +76,8 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo { once, port } => demo::run(port, once),
         Task::Dev { port } => dev::run(port),
-        Task::Test => check::run(),
+        Task::Test { docker: false } => check::run(),
+        Task::Test { docker: true } => check::docker(),
         Task::Suites => check::suites(),
         Task::Bench { bench } => bench::run(&bench),
         Task::Setup => setup::all().map(drop),

@@ -2,6 +2,7 @@
 //! any of its members.
 
 mod contained;
+mod log;
 
 use std::{
     env,
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::project;
 
 pub use contained::{Contained, ExitCode};
+pub use log::{Log, last_lines};
 
 /// `cargo`, in the root of the working tree.
 pub fn cargo() -> Command {

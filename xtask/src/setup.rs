@@ -45,6 +45,11 @@ pub fn benchmarks() -> Result<()> {
     system::ensure_for_benchmarks()
 }
 
+/// Installs a Docker engine, and what its images are made with.
+pub fn docker() -> Result<()> {
+    system::ensure_for_docker()
+}
+
 /// The packages from npm, installed.
 pub fn node_modules() -> Result<PathBuf> {
     npm::ensure()?;

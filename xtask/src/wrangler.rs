@@ -4,11 +4,10 @@
 //! death, leaves no `workerd` behind.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufRead, BufReader, PipeReader, Write},
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError, SyncSender},
+    sync::mpsc::RecvTimeoutError,
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +15,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    process::{self, Contained},
+    docker::{EGRESS_IMAGE, Engine},
+    process::{self, Contained, Log},
     project, setup,
 };
 
@@ -42,6 +42,8 @@ pub struct Options {
     pub state: PathBuf,
     /// Loopback port; any free one when absent.
     pub port: Option<u16>,
+    /// The engine that runs containers, when there is one.
+    pub containers: Option<Containers>,
     /// How long the Worker's build and Wrangler's start may take together.
     pub patience: Duration,
     /// Whether the log goes to standard output, too.
@@ -60,6 +62,7 @@ impl Options {
             env_files: Vec::new(),
             state: state.into(),
             port: None,
+            containers: None,
             patience: Duration::from_secs(900),
             verbose: false,
         }
@@ -70,6 +73,31 @@ impl Options {
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
+    }
+}
+
+/// How Wrangler reaches the engine that runs containers.
+#[derive(Clone, Debug)]
+pub struct Containers {
+    /// Docker's client, or what stands for it.
+    pub client: PathBuf,
+    /// As in `DOCKER_HOST`.
+    pub host: String,
+    /// The image of the sidecar through which containers are reached.
+    pub egress_image: String,
+    /// What containers call this machine. Wrangler listens there, instead of
+    /// on loopback, so that they reach the gateway.
+    pub gateway: Ipv4Addr,
+}
+
+impl From<&Engine> for Containers {
+    fn from(engine: &Engine) -> Self {
+        Self {
+            client: engine.wrapper(),
+            host: engine.host(),
+            egress_image: EGRESS_IMAGE.to_owned(),
+            gateway: engine.gateway(),
+        }
     }
 }
 
@@ -95,7 +123,9 @@ impl Wrangler {
         fs::create_dir_all(&options.state)?;
         let state = options.state.canonicalize()?;
         let port = options.port.map_or_else(free_port, Ok)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let containers = options.containers.as_ref();
+        let ip = containers.map_or(Ipv4Addr::LOCALHOST, |containers| containers.gateway);
+        let address = SocketAddr::from((ip, port));
         let (output, log_end) = io::pipe()?;
         let log = state.join("wrangler.log");
 
@@ -105,12 +135,10 @@ impl Wrangler {
             .arg(&tools.node)
             .arg(&tools.wrangler)
             .arg("dev")
-            .args(["--ip", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--ip", &ip.to_string(), "--port", &port.to_string()])
             .args(["--inspector-port", "0"])
-            .args([
-                "--enable-containers=false",
-                "--show-interactive-dev-session=false",
-            ])
+            .arg(format!("--enable-containers={}", containers.is_some()))
+            .arg("--show-interactive-dev-session=false")
             .arg("--persist-to")
             .arg(state.join("state"));
         for config in &options.configs {
@@ -136,14 +164,16 @@ impl Wrangler {
             .env("WRANGLER_REGISTRY_PATH", state.join("registry"))
             .stdout(log_end.try_clone()?)
             .stderr(log_end);
+        if let Some(containers) = containers {
+            command
+                .env("WRANGLER_DOCKER_BIN", &containers.client)
+                .env("DOCKER_HOST", &containers.host)
+                .env("DOCKER_BUILDKIT", "1")
+                .env("MINIFLARE_CONTAINER_EGRESS_IMAGE", &containers.egress_image);
+        }
         process::outside_cargo(&mut command);
 
-        let (ready, readiness) = mpsc::sync_channel(1);
-        let sink = Log {
-            file: File::create(&log)?,
-            verbose: options.verbose,
-        };
-        let reader = thread::spawn(move || sink.collect(output, &ready));
+        let (reader, readiness) = Log::new(&log, READY, options.verbose)?.collect(output);
         let wrangler = Self {
             address,
             log,
@@ -156,12 +186,12 @@ impl Wrangler {
             Err(RecvTimeoutError::Timeout) => bail!(
                 "wrangler is not ready after {} s:\n{}",
                 options.patience.as_secs(),
-                wrangler.last_lines()
+                process::last_lines(wrangler.log())
             ),
             Err(RecvTimeoutError::Disconnected) => {
                 bail!(
                     "wrangler ended before it was ready:\n{}",
-                    wrangler.last_lines()
+                    process::last_lines(wrangler.log())
                 )
             }
         }
@@ -183,12 +213,6 @@ impl Wrangler {
             process.exit().wait_for(Option::is_some).await.ok();
         }
     }
-
-    fn last_lines(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
-    }
 }
 
 impl Drop for Wrangler {
@@ -198,30 +222,6 @@ impl Drop for Wrangler {
         }
         if let Some(reader) = self.reader.take() {
             reader.join().ok();
-        }
-    }
-}
-
-/// Where Wrangler's output goes.
-struct Log {
-    file: File,
-    verbose: bool,
-}
-
-impl Log {
-    /// Collects all output. Says `ready` once, or closes the channel when
-    /// Wrangler has ended before.
-    fn collect(mut self, output: PipeReader, ready: &SyncSender<()>) {
-        for line in BufReader::new(output).split(b'\n') {
-            let Ok(mut line) = line else { return };
-            line.push(b'\n');
-            self.file.write_all(&line).ok();
-            if self.verbose {
-                io::stdout().write_all(&line).ok();
-            }
-            if String::from_utf8_lossy(&line).contains(READY) {
-                ready.try_send(()).ok();
-            }
         }
     }
 }

@@ -44,7 +44,7 @@ async fn what_is_written_is_read() {
     let path = playground.text("made/on the way/žluťoučký 🐎 & 50% +1\nline");
     let content: Vec<u8> = (0..3_000_000_u32).map(|i| (i * 7) as u8).collect();
     let response = write(&agent, &path, content.clone()).await;
-    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(response.status(), StatusCode::OK);
     let response = get(&agent, paths::FILES, &[("path", &path)]).await;
     assert_eq!(response.content_length(), Some(3_000_000));
     assert_eq!(response.bytes().await.unwrap(), content);
@@ -126,7 +126,7 @@ async fn delete_removes_files_and_links_only() {
     symlink("sub", playground.path("tree/link")).unwrap();
     for name in ["a", "link"] {
         let response = delete(&agent, &format!("{dir}/{name}")).await;
-        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert_eq!(response.status(), StatusCode::OK);
     }
     assert!(playground.path("tree/sub/b").exists());
     let again = error(delete(&agent, &format!("{dir}/a")).await).await;
@@ -177,8 +177,8 @@ async fn directories_and_existence() {
         error(mkdir("false").await).await.code,
         ErrorCode::FileNotFound
     );
-    assert_eq!(mkdir("true").await.status(), StatusCode::NO_CONTENT);
-    assert_eq!(mkdir("true").await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(mkdir("true").await.status(), StatusCode::OK);
+    assert_eq!(mkdir("true").await.status(), StatusCode::OK);
     let again = error(mkdir("false").await).await;
     assert_eq!(again.context["errno"], "EEXIST");
     symlink("nowhere", playground.path("x/dangling")).unwrap();

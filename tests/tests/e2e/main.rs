@@ -36,43 +36,12 @@ mod restore;
 mod selection;
 mod store_faults;
 
-use std::{
-    pin::Pin,
-    process::ExitCode,
-    sync::{Arc, OnceLock},
-};
+use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
-use sandbox_tests::stage::Stage;
-use tokio::{runtime::Runtime, sync::RwLock};
+pub(crate) use sandbox_tests::tests;
+use sandbox_tests::{stage::Stage, theatre};
 
-/// Tests mostly wait for each other's processes, so a few at once are not too
-/// many even for two cores.
-const TESTS_AT_ONCE: usize = 4;
-
-type Test = fn(Arc<Stage>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Some tests of one module.
-struct Tests {
-    module: &'static str,
-    tests: Vec<(&'static str, Test)>,
-    /// Whether nothing else may run meanwhile, because time is measured.
-    alone: bool,
-}
-
-/// Lists async functions that take `Arc<Stage>` as tests of their module.
-macro_rules! tests {
-    ($($name:ident),+ $(,)?) => {
-        pub(crate) fn tests() -> crate::Tests {
-            crate::Tests {
-                module: module_path!().rsplit("::").next().unwrap_or_default(),
-                tests: vec![$((stringify!($name), |stage| Box::pin($name(stage)))),+],
-                alone: false,
-            }
-        }
-    };
-}
-pub(crate) use tests;
+type Tests = theatre::Tests<Stage>;
 
 fn all() -> Vec<Tests> {
     vec![
@@ -107,68 +76,6 @@ fn all() -> Vec<Tests> {
     ]
 }
 
-/// Makes the stage when it is first asked for.
-struct Theatre {
-    runtime: Runtime,
-    stage: OnceLock<Result<Arc<Stage>, String>>,
-    /// Held for writing by a test that runs alone.
-    quiet: RwLock<()>,
-}
-
-impl Theatre {
-    fn run(&self, test: Test, alone: bool) -> Result<(), libtest_mimic::Failed> {
-        let stage = self.stage.get_or_init(|| {
-            self.runtime
-                .block_on(Stage::set())
-                .map(Arc::new)
-                .map_err(|error| format!("{error:#}"))
-        });
-        let stage = stage.clone()?;
-        self.runtime.block_on(async {
-            if alone {
-                let _quiet = self.quiet.write().await;
-                test(stage).await;
-            } else {
-                let _others = self.quiet.read().await;
-                test(stage).await;
-            }
-        });
-        Ok(())
-    }
-}
-
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
-    let theatre = Arc::new(Theatre {
-        runtime: Runtime::new().expect("a runtime for the tests"),
-        stage: OnceLock::new(),
-        quiet: RwLock::new(()),
-    });
-    let trials = all()
-        .into_iter()
-        .flat_map(
-            |Tests {
-                 module,
-                 tests,
-                 alone,
-             }| {
-                let theatre = theatre.clone();
-                tests.into_iter().map(move |(name, test)| {
-                    let theatre = theatre.clone();
-                    Trial::test(format!("{module}::{name}"), move || {
-                        theatre.run(test, alone)
-                    })
-                })
-            },
-        )
-        .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(theatre) = Arc::into_inner(theatre)
-        && let Some(Ok(stage)) = theatre.stage.into_inner()
-    {
-        let _in_runtime = theatre.runtime.enter();
-        drop(stage);
-    }
-    conclusion.exit_code()
+    theatre::perform(Stage::set, all())
 }

@@ -36,6 +36,16 @@ const BENCHMARK_PROGRAMS: &[(&str, &str)] = &[
     ("unsquashfs", "squashfs-tools"),
 ];
 
+/// What tests with real containers run.
+const DOCKER_PROGRAMS: &[(&str, &str)] = &[
+    ("busybox", "busybox-static"),
+    ("debootstrap", "debootstrap"),
+    ("dockerd", "docker.io"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("tar", "tar"),
+];
+
 /// Installs what the build, the tests and the demo run.
 pub(super) fn ensure() -> Result<()> {
     ensure_all(PROGRAMS)
@@ -44,6 +54,11 @@ pub(super) fn ensure() -> Result<()> {
 /// Installs what the benchmarks run.
 pub(super) fn ensure_for_benchmarks() -> Result<()> {
     ensure_all(BENCHMARK_PROGRAMS)
+}
+
+/// Installs what tests with real containers run.
+pub(super) fn ensure_for_docker() -> Result<()> {
+    ensure_all(DOCKER_PROGRAMS)
 }
 
 /// Installs missing programs by Debian's package manager when we are root;
