@@ -482,6 +482,9 @@ export interface Sandbox {
    */
   cancelOperation(): Promise<{ cancelled: Operation | null }>;
 
+  /** The backups and restores that have ended, the last one first; 1000 are kept. Starts nothing. */
+  operationLog(query?: OperationLogQuery): Promise<OperationLogPage>;
+
   /**
    * Runs a command with `/bin/sh -c` and waits for its end.
    * @throws `INVALID_REQUEST`, `EXEC_FAILED`, `CONTAINER_UNAVAILABLE`
@@ -532,6 +535,8 @@ export interface Operation {
   /** ISO 8601. */
   startedAt: string;
   phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
+  /** Of a restore: how the directory is served, once that is known. */
+  strategy?: Strategy;
   /** Bytes of files (backup) or of the archive (restore) that are done. */
   bytesDone: number;
   /** Bytes there are, when that is known. */
@@ -552,6 +557,50 @@ export interface Operation {
   bytesCompressed?: number;
   /** Of a backup: bytes of archive that R2 has taken. */
   bytesUploaded?: number;
+}
+
+/** What {@link Sandbox.operationLog} takes. */
+export interface OperationLogQuery {
+  /** Entries of a page: 1 to 1000, 100 when absent. */
+  limit?: number;
+  /** Of the page before. */
+  cursor?: string;
+}
+
+/** A backup or restore that has ended. */
+export interface LoggedOperation {
+  /** Counts the operations of a sandbox, from 1. */
+  number: number;
+  /** What it was. */
+  type: "createBackup" | "restoreBackup";
+  /** Which backup. */
+  id: string;
+  /** The directory. */
+  dir: string;
+  /** ISO 8601. */
+  startedAt: string;
+  /** How it ended. */
+  outcome: "ok" | ErrorCode;
+  /** The message of the error. */
+  error?: string;
+  /** Of a restore: how the directory is served. */
+  strategy?: Strategy;
+  /** Bytes of files (backup) or of the archive (restore) that were done. */
+  bytes: number;
+  /** Of a backup: bytes of archive that R2 has taken. */
+  bytesUploaded?: number;
+  /** Milliseconds from start to end. */
+  durationMs: number;
+  /** Milliseconds of each phase. */
+  phasesMs: Partial<Record<Operation["phase"], number>>;
+}
+
+/** What {@link Sandbox.operationLog} gives. */
+export interface OperationLogPage {
+  /** The last one first. */
+  operations: LoggedOperation[];
+  /** For the next page; absent from the last. */
+  cursor?: string;
 }
 
 /** What {@link Sandbox.status} gives. */

@@ -46,6 +46,10 @@ class Sandbox {
     return this.#call("cancelOperation", []);
   }
 
+  operationLog(query = {}) {
+    return this.#call("operationLog", [query]);
+  }
+
   listBackups(query = {}) {
     return this.#call("listBackups", [query]);
   }

@@ -12,6 +12,7 @@ const METHODS = [
   "restoreBackup",
   "unmountBackup",
   "cancelOperation",
+  "operationLog",
   "listBackups",
   "getBackup",
   "deleteBackup",

@@ -11,9 +11,11 @@ pub mod backup;
 pub mod catalogue;
 pub mod error;
 pub mod files;
+pub mod operation;
 pub mod protocol;
 pub mod report;
 pub mod rules;
+pub mod status;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,

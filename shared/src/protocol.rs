@@ -131,7 +131,7 @@ pub enum CreateEvent {
 
 /// How far a backup is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct CreateProgress {
     /// Entries found so far.
     pub entries_scanned: u64,

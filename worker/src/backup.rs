@@ -3,14 +3,19 @@
 use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError};
+use sandbox_shared::{
+    BackupId, ErrorCode, Result, SandboxError,
+    backup::iso8601,
+    operation::{Operation, OperationKind},
+};
 use serde::de::DeserializeOwned;
 
 use crate::{
     agent::Events,
+    clock,
     config::Config,
     lifecycle::Lifecycle,
-    operations::{Cancellation, Operation, ProgressReport},
+    operations::{Cancellation, ProgressReport},
     storage::{bucket::BackupBucket, index::Index},
 };
 
@@ -53,8 +58,10 @@ impl Context<'_> {
         }
     }
 
-    fn begin(&self, kind: &'static str, id: &BackupId, dir: &str) {
-        self.progress.begin(Operation::new(kind, id.clone(), dir));
+    fn begin(&self, kind: OperationKind, id: &BackupId, dir: &str) {
+        let now = iso8601(clock::now());
+        self.progress
+            .begin(Operation::new(kind, id.clone(), dir, now));
     }
 }
 

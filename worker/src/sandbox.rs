@@ -14,7 +14,6 @@ use futures_util::{
 };
 use sandbox_shared::{
     BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
-    Strategy,
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
@@ -23,9 +22,11 @@ use sandbox_shared::{
         ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
         ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
     },
-    protocol::{Exec, MountStatus, UnmountBackup, UnmountResult, paths},
-    report::BackupPreview,
+    operation::{CancelResult, OperationEvent, OperationLogPage, OperationLogQuery},
+    protocol::{Exec, UnmountBackup, UnmountResult, paths},
+    report::{BackupPreview, CreatedBackup},
     rules,
+    status::{ContainerState, ContainerStatus, SandboxStatus},
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -35,18 +36,14 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 
 use crate::{
     agent::{json, with_query},
-    backup::{
-        auto_restore::{self, AutoRestoreStatus},
-        create::{self, CreatedBackup},
-        delete, preview, prune, reindex, restore, unmount,
-    },
+    backup::{auto_restore, create, delete, preview, prune, reindex, restore, unmount},
     clock,
     config::Config,
     http,
     lifecycle::{AgentInUse, Lifecycle},
-    operations::{Cancellation, Operation, Operations},
+    operations::{Cancellation, Operations},
     sse,
-    storage::{bucket::BackupBucket, index::Index},
+    storage::{bucket::BackupBucket, index::Index, log::OperationLog},
 };
 
 mod rpc;
@@ -68,12 +65,14 @@ impl DurableObject for Sandbox {
             state.id().to_string(),
             state.id().name(),
         ));
+        let log = OperationLog::new(state.storage().sql());
         let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
             operations: Rc::new(Operations::new(
                 config.clone(),
                 lifecycle.clone(),
                 index.clone(),
+                log,
             )),
             index,
             lifecycle,
@@ -91,29 +90,6 @@ impl DurableObject for Sandbox {
             Err(error) => Err(error.to_string().into()),
         }
     }
-}
-
-/// How a sandbox is.
-#[derive(Clone, Debug, Serialize)]
-pub struct SandboxStatus {
-    /// The container.
-    pub container: ContainerStatus,
-    /// Restored directories.
-    pub mounts: Vec<MountStatus>,
-    /// What is put back when the container starts again.
-    #[serde(rename = "autoRestore")]
-    pub auto_restore: Vec<AutoRestoreStatus>,
-    /// The backup or restore that runs.
-    pub operation: Option<Operation>,
-}
-
-/// How a container is.
-#[derive(Clone, Debug, Serialize)]
-pub struct ContainerStatus {
-    /// `running` or `stopped`.
-    pub state: &'static str,
-    /// How restored directories can be served in it, best first.
-    pub strategies: Vec<Strategy>,
 }
 
 impl Sandbox {
@@ -207,6 +183,11 @@ impl Sandbox {
         CancelResult {
             cancelled: self.operations.cancel().await,
         }
+    }
+
+    /// The operations that have ended, the last one first.
+    pub fn operation_log(&self, query: &OperationLogQuery) -> Result<OperationLogPage> {
+        self.operations.log().page(query)
     }
 
     /// Runs `operation` and streams how far it is.
@@ -387,9 +368,9 @@ impl Sandbox {
                 // A good moment for what should have been done already; whoever
                 // looks is not to suffer if it fails.
                 let _ = self.lifecycle.renew(&agent, &status.mounts).await;
-                ("running", status.strategies, status.mounts)
+                (ContainerState::Running, status.strategies, status.mounts)
             }
-            None => ("stopped", Vec::new(), Vec::new()),
+            None => (ContainerState::Stopped, Vec::new(), Vec::new()),
         };
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
@@ -428,23 +409,6 @@ async fn restore_backup(
             restore::restore(context, request).await
         })
         .await
-}
-
-/// One event of a backup or restore that is streamed.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
-enum OperationEvent<T> {
-    /// It got further.
-    Progress { operation: Box<Operation> },
-    /// It is done.
-    Result { result: T },
-}
-
-/// What `cancelOperation` gives.
-#[derive(Clone, Debug, Serialize)]
-pub struct CancelResult {
-    /// The operation that was under way, if there was one. It has ended.
-    pub cancelled: Option<Operation>,
 }
 
 /// Cancels an operation that nobody waits for any more.

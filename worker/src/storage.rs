@@ -9,5 +9,6 @@ pub mod bucket;
 pub mod gateway;
 pub mod index;
 pub mod keys;
+pub mod log;
 pub mod presign;
 pub mod sigv4;

@@ -29,6 +29,7 @@ mod isolation;
 mod large_tree;
 mod missing_backup;
 mod missing_settings;
+mod operation_log;
 mod production;
 mod progress;
 mod restore;
@@ -96,6 +97,7 @@ fn all() -> Vec<Tests> {
         isolation::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
+        operation_log::tests(),
         production::tests(),
         progress::tests(),
         restore::tests(),

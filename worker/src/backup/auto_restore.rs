@@ -6,38 +6,16 @@
 //! or until it is unmounted.
 
 use sandbox_shared::{
-    DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError, Strategy,
+    ErrorCode, RestoreRequest, Result, SandboxError,
     protocol::MountState,
+    status::{AutoRestore, AutoRestoreStatus},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{Context, restore};
 use crate::{agent::Agent, lifecycle::Lifecycle};
 
 /// Where the list is kept in storage.
 const KEY: &str = "auto-restores";
-
-/// A directory that is put back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AutoRestore {
-    /// What, and where to.
-    #[serde(flatten)]
-    pub backup: DirectoryBackup,
-    /// Forces one strategy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-}
-
-/// One of them, and how it went.
-#[derive(Clone, Debug, Serialize)]
-pub struct AutoRestoreStatus {
-    /// Which, and with what.
-    #[serde(flatten)]
-    pub entry: AutoRestore,
-    /// Why it could not be put back, when that was last tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<SandboxError>,
-}
 
 /// All that is to be put back, by directory: outer ones before those in them.
 async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
@@ -166,7 +144,7 @@ fn failed(error: worker::Error) -> SandboxError {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::BackupId;
+    use sandbox_shared::{BackupId, DirectoryBackup};
 
     use super::*;
 

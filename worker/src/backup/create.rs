@@ -5,11 +5,11 @@
 //! is written last: until then, and after any failure, there is no backup.
 
 use sandbox_shared::{
-    BackupId, BackupMetadata, BackupOptions, DirectoryBackup, EntryCounts, ErrorCode, Result,
-    SandboxError,
+    BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
     backup::METADATA_VERSION,
+    operation::{OperationKind, Phase},
     protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
-    report::BackupReport,
+    report::CreatedBackup,
 };
 use serde::{Deserialize, Serialize};
 use worker::Storage;
@@ -17,29 +17,12 @@ use worker::Storage;
 use super::{Context, cancelled_error};
 use crate::{
     agent::Agent,
-    clock,
-    operations::Phase,
-    random_bytes,
+    clock, random_bytes,
     storage::{bucket::BackupBucket, presign::Presigner},
 };
 
 /// Where the upload under way is noted in storage.
 const JOURNAL_KEY: &str = "upload-under-way";
-
-/// What `createBackup` gives: the handle, and what became of the directory.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CreatedBackup {
-    /// `id` and `dir`.
-    #[serde(flatten)]
-    pub backup: DirectoryBackup,
-    /// Bytes of the archive.
-    pub size_bytes: u64,
-    /// What went into it and what was left out.
-    pub counts: EntryCounts,
-    /// What was met.
-    pub report: BackupReport,
-}
 
 /// An upload that may have to be removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,7 +41,7 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
 
     let id = BackupId::from_random(random_bytes()?);
     let created_at = clock::now();
-    context.begin("createBackup", &id, &options.dir);
+    context.begin(OperationKind::CreateBackup, &id, &options.dir);
     let agent = context.lifecycle.agent().await?;
     let mut upload = Upload {
         id: &id,

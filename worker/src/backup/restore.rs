@@ -3,12 +3,13 @@
 use sandbox_shared::{
     BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
     backup::iso8601,
+    operation::{OperationKind, Phase},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };
 use time::OffsetDateTime;
 
 use super::{Context, auto_restore};
-use crate::{clock, operations::Phase, storage::presign::Presigner};
+use crate::{clock, storage::presign::Presigner};
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
@@ -38,7 +39,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    context.begin("restoreBackup", &backup.id, &backup.dir);
+    context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
     let not_found = |what: &str| {
         SandboxError::new(
@@ -94,6 +95,9 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
                 operation.bytes_total = Some(bytes_total);
             }),
             RestoreEvent::Mounted(mount) => {
+                context
+                    .progress
+                    .update(|operation| operation.strategy = Some(mount.strategy));
                 context.lifecycle.renew_for(&mount).await?;
                 return Ok(mount);
             }

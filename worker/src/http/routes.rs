@@ -2,7 +2,6 @@
 
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError,
-    catalogue::ListBackups,
     error::from_json,
     files::{ListFilesOptions, MkdirOptions},
     protocol::UnmountBackup,
@@ -34,7 +33,9 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             let created = sandbox.create_backup(options).await?;
             Ok(json(&created)?.with_status(201))
         }
-        (Method::Get, "backups") => json(&sandbox.list_backups(&query(&url)?)?),
+        (Method::Get, "backups") => {
+            json(&sandbox.list_backups(&query(&url, ErrorCode::InvalidBackupConfig)?)?)
+        }
         (Method::Post, "prune") => {
             let rules = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
             json(&sandbox.prune_backups(rules).await?)
@@ -87,6 +88,9 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             json(&sandbox.mkdir(&path(&url)?, options).await?)
         }
         (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
+        (Method::Get, "log") => {
+            json(&sandbox.operation_log(&query(&url, ErrorCode::InvalidRequest)?)?)
+        }
         (Method::Get, "status") => json(&sandbox.status().await?),
         (Method::Delete, "operation") => json(&sandbox.cancel_operation().await),
         (Method::Delete, "container") => {
@@ -106,7 +110,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         (
             method,
             "backups" | "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "files"
-            | "list" | "mkdir" | "exists" | "status" | "operation" | "container",
+            | "list" | "mkdir" | "exists" | "log" | "status" | "operation" | "container",
         ) => Err(wrong_method(&method, route)),
         _ => Err(no_such_route(url.path())),
     }
@@ -120,7 +124,7 @@ fn wrong_method(method: &Method, route: &str) -> SandboxError {
 }
 
 /// The parameters of a list, as the method takes them.
-fn query(url: &Url) -> Result<ListBackups> {
+fn query<T: DeserializeOwned>(url: &Url, code: ErrorCode) -> Result<T> {
     let mut fields = serde_json::Map::new();
     for (name, value) in url.query_pairs() {
         let value = match name.as_ref() {
@@ -132,7 +136,7 @@ fn query(url: &Url) -> Result<ListBackups> {
         fields.insert(name.into_owned(), value);
     }
     let fields = serde_json::Value::Object(fields).to_string();
-    from_json(&fields, ErrorCode::InvalidBackupConfig)
+    from_json(&fields, code)
 }
 
 /// Whether the caller wants to follow an operation rather than wait for it.

@@ -82,6 +82,16 @@ impl Sandbox {
         answer(async { to_js(&self.cancel_operation().await) }).await
     }
 
+    /// `operationLog({limit, cursor})`
+    #[wasm_bindgen(js_name = operationLog)]
+    pub async fn rpc_operation_log(&self, query: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let query = optional("query", query, ErrorCode::InvalidRequest)?;
+            to_js(&self.operation_log(&query)?)
+        })
+        .await
+    }
+
     /// `restoreBackup(handle, {strategy, force, autoRestore})`; the options may
     /// also stand in the handle.
     #[wasm_bindgen(js_name = restoreBackup)]
