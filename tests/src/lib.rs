@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod bucket;
+pub mod command_line;
 pub mod consumer;
 pub mod faulty_gateway;
 pub mod http_api;

@@ -28,6 +28,7 @@ use xtask::{
 
 use crate::{
     bucket::Bucket,
+    command_line::CommandLine,
     consumer::{Consumer, Sandbox, Setup},
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
@@ -50,6 +51,7 @@ pub struct Stage {
     pub s3_requests: Arc<Requests>,
     address: String,
     api_token: String,
+    sandboxctl: PathBuf,
     faulty_gateway: Mutex<FaultyGateway>,
     // Ended in this order.
     _wrangler: Wrangler,
@@ -64,11 +66,12 @@ impl Stage {
         let state = project::target_dir().join("e2e");
         fs::create_dir_all(&state)?;
         let lock = File::create(state.join("lock"))?;
-        let (lock, host) = spawn_blocking(move || {
+        let (lock, sandboxctl, host) = spawn_blocking(move || {
             lock.lock()?;
             artifacts::worker()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
-            anyhow::Ok((lock, Host::start(host::Options::new(agent))?))
+            let host = Host::start(host::Options::new(agent))?;
+            anyhow::Ok((lock, artifacts::sandboxctl()?, host))
         })
         .await??;
 
@@ -130,6 +133,7 @@ impl Stage {
             s3_requests,
             address,
             api_token,
+            sandboxctl,
             faulty_gateway: Mutex::new(faulty_gateway),
             _wrangler: wrangler,
             _s3: s3,
@@ -157,6 +161,17 @@ impl Stage {
     pub fn http_with(&self, setup: Setup, name: &str, token: Option<&str>) -> HttpApi {
         let worker = worker_address(&self.address, setup);
         HttpApi::new(self.client.clone(), &worker, name, token)
+    }
+
+    /// The command line, for a sandbox.
+    pub fn sandboxctl(&self, sandbox: &str) -> CommandLine {
+        self.sandboxctl_of(Setup::Main, sandbox)
+    }
+
+    /// The command line, for a sandbox of another Worker.
+    pub fn sandboxctl_of(&self, setup: Setup, sandbox: &str) -> CommandLine {
+        let worker = worker_address(&self.address, setup);
+        CommandLine::new(self.sandboxctl.clone(), worker, &self.api_token, sandbox)
     }
 
     /// Waits for a turn with the gateway of [`Setup::Faulty`] and makes this go wrong.

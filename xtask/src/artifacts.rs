@@ -50,6 +50,16 @@ pub fn agent(profile: AgentProfile) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// Builds the command line for this machine and returns its path.
+pub fn sandboxctl() -> Result<PathBuf> {
+    process::run(process::cargo().args(["build", "--package", "sandboxctl"]))?;
+    let binary = project::target_dir().join("debug/sandboxctl");
+    if !binary.is_file() {
+        bail!("cargo did not build {}", binary.display());
+    }
+    Ok(binary)
+}
+
 /// Builds the Worker into `worker/build` unless it is there and newer than
 /// everything it is made from.
 pub fn worker() -> Result<()> {

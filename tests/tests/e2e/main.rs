@@ -33,6 +33,7 @@ mod operation_log;
 mod production;
 mod progress;
 mod restore;
+mod sandboxctl;
 mod selection;
 
 use std::{
@@ -101,6 +102,7 @@ fn all() -> Vec<Tests> {
         production::tests(),
         progress::tests(),
         restore::tests(),
+        sandboxctl::tests(),
         selection::tests(),
     ]
 }
