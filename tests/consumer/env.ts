@@ -13,6 +13,7 @@ export interface Env {
   FAULTY_WORKER: Fetcher;
   PRODUCTION_WORKER: Fetcher;
   OLD_CONSUMER: Fetcher;
+  RUST_CONSUMER: Fetcher;
   NOTEBOOK: DurableObjectNamespace<Notebook>;
   KV: KVNamespace;
   D1: D1Database;

@@ -5,6 +5,7 @@
 //   POST   /stub-call           one method on the bare Durable Object stub
 //   POST   /object-id           the id of a sandbox's Durable Object
 //   *      /old/…               the same, in the consumer with an old compatibility date
+//   *      /rust                the consumer in Rust
 //   *      /bucket/{key}        objects of BACKUP_BUCKET, as far as the S3 stand-in needs them
 //   GET    /bucket?prefix=      their keys
 //   *      /workers/{worker}/…  a sandbox Worker that is set up in another way
@@ -81,6 +82,8 @@ export default {
         return answer(async () => objectId(await request.json(), env));
       case "old":
         return env.OLD_CONSUMER.fetch(withPath(request, url, rest));
+      case "rust":
+        return env.RUST_CONSUMER.fetch(request);
       case "bucket":
         return bucket(request, url, rest.join("/"), env.BACKUP_BUCKET);
       case "workers":

@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod faulty_gateway;
 pub mod http_api;
 pub mod r2_stand_in;
+pub mod rust_consumer;
 pub mod s3_server;
 pub mod stage;
 pub mod tree;

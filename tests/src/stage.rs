@@ -33,6 +33,7 @@ use crate::{
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
+    rust_consumer::RustConsumer,
     s3_server::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY},
 };
 
@@ -41,7 +42,9 @@ use crate::{
 pub struct Stage {
     /// A Worker that uses sandboxes.
     pub consumer: Consumer,
-    /// The same with an old compatibility date.
+    /// A Worker in Rust that uses the sandboxes of [`Setup::Main`].
+    pub rust_consumer: RustConsumer,
+    /// The first consumer with an old compatibility date.
     pub old_consumer: Consumer,
     /// Where the backups are.
     pub bucket: Bucket,
@@ -69,6 +72,7 @@ impl Stage {
         let (lock, sandboxctl, host) = spawn_blocking(move || {
             lock.lock()?;
             artifacts::worker()?;
+            artifacts::rust_consumer()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
             let host = Host::start(host::Options::new(agent))?;
             anyhow::Ok((lock, artifacts::sandboxctl()?, host))
@@ -110,6 +114,7 @@ impl Stage {
         let mut configs = vec![
             consumer.join("wrangler.toml"),
             consumer.join("wrangler-old.toml"),
+            project::root().join("tests/rust-consumer/wrangler.toml"),
         ];
         for setup in Setup::ALL {
             let mut variables: BTreeMap<_, _> = settings(setup).into_iter().collect();
@@ -127,6 +132,7 @@ impl Stage {
 
         Ok(Self {
             consumer: Consumer::new(client.clone(), address.clone()),
+            rust_consumer: RustConsumer::new(client.clone(), format!("{address}/rust")),
             old_consumer: Consumer::new(client.clone(), format!("{address}/old")),
             bucket,
             client,

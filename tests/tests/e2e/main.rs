@@ -33,6 +33,7 @@ mod operation_log;
 mod production;
 mod progress;
 mod restore;
+mod rust_client;
 mod sandboxctl;
 mod selection;
 
@@ -102,6 +103,7 @@ fn all() -> Vec<Tests> {
         production::tests(),
         progress::tests(),
         restore::tests(),
+        rust_client::tests(),
         sandboxctl::tests(),
         selection::tests(),
     ]
