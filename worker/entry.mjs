@@ -13,6 +13,7 @@ const METHODS = [
   "unmountBackup",
   "cancelOperation",
   "operationLog",
+  "operationOutcome",
   "listBackups",
   "getBackup",
   "deleteBackup",

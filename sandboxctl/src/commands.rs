@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use comfy_table::CellAlignment::{Left, Right};
 use sandbox_shared::{
     catalogue::{DeleteBackupResult, ReindexResult, StoredSandboxes},
-    operation::CancelResult,
+    progress::CancelResult,
     protocol::{UnmountBackup, UnmountResult},
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{
     HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle,
 };
-use sandbox_shared::operation::{Operation, Phase};
+use sandbox_shared::progress::{Operation, Phase};
 
 /// How often what turns is turned.
 const TURN: Duration = Duration::from_millis(120);

@@ -1,234 +1,157 @@
-//! Backups and restores while they run, and what is kept of them afterwards.
-
-use std::collections::BTreeMap;
+//! What became of an operation whose answer never arrived.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::{
-    backup::{BackupId, Strategy},
-    error::{Result, SandboxError},
-    protocol::CreateProgress,
+    backup::{BackupId, DirectoryBackup},
+    error::{ErrorCode, Result, SandboxError},
 };
 
-/// Entries of a page of the log when nothing else is asked for.
-pub const DEFAULT_LOG_PAGE: u32 = 100;
-/// Entries that are kept of a sandbox, which are also the most of one page.
-pub const MAX_LOG_ENTRIES: u32 = 1000;
+/// Longest id of an operation, in bytes.
+const MAX_OPERATION_ID_BYTES: usize = 64;
 
-/// What kind of operation it is, named after its method.
+/// A name for one call, chosen by whoever makes it: up to 64 letters, digits,
+/// `-` and `_`. A UUID is one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OperationId(String);
+
+impl OperationId {
+    /// Checks the form.
+    pub fn parse(text: &str) -> Result<Self> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if (1..=MAX_OPERATION_ID_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(SandboxError::invalid_config(format!(
+            "operationId must be 1 to {MAX_OPERATION_ID_BYTES} letters, digits, - or _"
+        )))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&BackupId> for OperationId {
+    fn from(id: &BackupId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+impl TryFrom<String> for OperationId {
+    type Error = SandboxError;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<OperationId> for String {
+    fn from(id: OperationId) -> Self {
+        id.0
+    }
+}
+
+/// How far an operation got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum OperationKind {
-    /// `createBackup`
-    CreateBackup,
-    /// `restoreBackup`, or what puts a directory back when the container has
-    /// started again.
-    RestoreBackup,
+pub enum OperationState {
+    /// It is under way.
+    Running,
+    /// It has taken effect: the backup exists, the directory is restored.
+    Committed,
+    /// It has not, and nothing is left of it.
+    NotCommitted,
+    /// It was interrupted, and what can be seen now would look the same
+    /// either way. It is safe to repeat.
+    Uncertain,
+    /// Nothing is known of it: it never began, or long ago.
+    Unknown,
 }
 
-impl OperationKind {
-    /// The name in JSON.
-    pub const fn as_str(self) -> &'static str {
+impl OperationState {
+    /// Whether it has taken effect, if that can be told.
+    pub fn committed(self) -> Option<bool> {
         match self {
-            Self::CreateBackup => "createBackup",
-            Self::RestoreBackup => "restoreBackup",
+            Self::Committed => Some(true),
+            Self::NotCommitted | Self::Unknown => Some(false),
+            Self::Running | Self::Uncertain => None,
         }
     }
 }
 
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Phase {
-    /// The container comes up.
-    Starting,
-    /// The tree is walked.
-    Scanning,
-    /// Files are read, compressed and uploaded.
-    Uploading,
-    /// The parts become an archive, and the backup comes into being.
-    Committing,
-    /// The archive is fetched and mounted.
-    Mounting,
-}
-
-impl Phase {
-    /// The name in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Scanning => "scanning",
-            Self::Uploading => "uploading",
-            Self::Committing => "committing",
-            Self::Mounting => "mounting",
-        }
-    }
-}
-
-/// The operation that runs, as `status` shows it.
+/// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Operation {
-    /// Which method it is of.
-    #[serde(rename = "type")]
-    pub kind: OperationKind,
-    /// The backup.
-    pub id: BackupId,
-    /// The directory.
-    pub dir: String,
-    /// ISO 8601.
-    pub started_at: String,
-    /// What it does now.
-    pub phase: Phase,
-    /// How a restored directory is served, once that is known.
+pub struct OperationOutcome {
+    /// Which.
+    pub operation_id: OperationId,
+    /// How far it got.
+    pub state: OperationState,
+    /// Whether it has taken effect; null if that cannot be told.
+    pub committed: Option<bool>,
+    /// `createBackup` or `restoreBackup`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The backup it made, or restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-    /// Bytes of files (backup) or of the archive (restore) that are done.
-    pub bytes_done: u64,
-    /// Bytes there are, when that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes_total: Option<u64>,
-    /// Of `bytes_done`, lately.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes_per_second: Option<u64>,
-    /// Until all bytes are done, at that rate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds_left: Option<u64>,
-    /// More about a backup.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<CreateProgress>,
+    pub backup: Option<DirectoryBackup>,
+    /// When it began.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub started_at: Option<OffsetDateTime>,
 }
 
-impl Operation {
-    /// One that has just begun, at a moment in ISO 8601.
-    pub fn new(kind: OperationKind, id: BackupId, dir: &str, started_at: String) -> Self {
+impl OperationOutcome {
+    /// That of an operation that nothing is known of.
+    pub fn unknown(operation_id: OperationId) -> Self {
+        Self::bare(operation_id, OperationState::Unknown)
+    }
+
+    /// That of an operation that cannot be asked about.
+    pub fn uncertain(operation_id: OperationId) -> Self {
+        Self::bare(operation_id, OperationState::Uncertain)
+    }
+
+    fn bare(operation_id: OperationId, state: OperationState) -> Self {
         Self {
-            kind,
-            id,
-            dir: dir.to_owned(),
-            started_at,
-            phase: Phase::Starting,
-            strategy: None,
-            bytes_done: 0,
-            bytes_total: None,
-            bytes_per_second: None,
-            seconds_left: None,
+            operation_id,
+            state,
+            committed: state.committed(),
+            kind: None,
             backup: None,
-        }
-    }
-}
-
-/// One event of a backup or restore that is streamed. A stream that ends
-/// without a result ends with `{"error"}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
-pub enum OperationEvent<T> {
-    /// It got further.
-    Progress {
-        /// How far it is.
-        operation: Box<Operation>,
-    },
-    /// It is done.
-    Result {
-        /// What the method gives.
-        result: T,
-    },
-}
-
-/// What `cancelOperation` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CancelResult {
-    /// The operation that was under way, if there was one. It has ended.
-    pub cancelled: Option<Operation>,
-}
-
-/// An operation that has ended. Holds neither URLs nor secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoggedOperation {
-    /// Which method it is of.
-    #[serde(rename = "type")]
-    pub kind: OperationKind,
-    /// The backup.
-    pub id: BackupId,
-    /// The directory.
-    pub dir: String,
-    /// ISO 8601.
-    pub started_at: String,
-    /// `ok`, or the code of the error.
-    pub outcome: String,
-    /// The message of the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// How the restored directory is served.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-    /// Bytes of files (backup) or of the archive (restore) that were done.
-    pub bytes: u64,
-    /// Bytes of archive that the store has taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes_uploaded: Option<u64>,
-    /// Milliseconds from start to end.
-    pub duration_ms: u64,
-    /// Milliseconds of each phase.
-    pub phases_ms: BTreeMap<Phase, u64>,
-}
-
-/// An operation in the log of its sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogEntry {
-    /// Counts the operations of a sandbox from 1, without a gap.
-    pub number: u64,
-    /// What happened.
-    #[serde(flatten)]
-    pub operation: LoggedOperation,
-}
-
-/// What `operationLog` takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperationLogQuery {
-    /// Entries of a page: 1 to [`MAX_LOG_ENTRIES`], [`DEFAULT_LOG_PAGE`] when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-}
-
-impl OperationLogQuery {
-    /// How many entries to give.
-    pub fn page_size(&self) -> Result<u32> {
-        match self.limit.unwrap_or(DEFAULT_LOG_PAGE) {
-            limit @ 1..=MAX_LOG_ENTRIES => Ok(limit),
-            _ => Err(SandboxError::invalid_request(format!(
-                "limit must be 1 to {MAX_LOG_ENTRIES}"
-            ))),
+            started_at: None,
         }
     }
 
-    /// Entries with this number and above are not wanted.
-    pub fn before(&self) -> Result<Option<u64>> {
-        self.cursor
-            .as_deref()
-            .map(|cursor| {
-                cursor.parse().map_err(|_| {
-                    SandboxError::invalid_request("cursor is not one that operationLog gave")
-                })
-            })
-            .transpose()
+    /// What a caller is told instead of the answer, which was lost for `reason`.
+    pub fn interrupted(&self, reason: &str) -> SandboxError {
+        let effect = match self.committed {
+            Some(true) => "it had taken effect",
+            Some(false) => "it had not taken effect and nothing is left of it: try again",
+            None => "it may have taken effect; it is safe to try again",
+        };
+        let committed = self.committed.map_or(serde_json::Value::Null, Into::into);
+        let mut error = SandboxError::new(
+            ErrorCode::OperationInterrupted,
+            format!("the sandbox went away in the middle of the operation ({reason}); {effect}"),
+        )
+        .with("committed", committed)
+        .with("operationId", self.operation_id.as_str());
+        if let Some(backup) = &self.backup
+            && self.committed != Some(false)
+        {
+            let backup = serde_json::json!({ "id": backup.id, "dir": backup.dir });
+            error = error.with("backup", backup);
+        }
+        error
     }
-}
-
-/// What `operationLog` gives: operations that have ended, the last one first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperationLogPage {
-    /// At most as many as were asked for.
-    pub operations: Vec<LogEntry>,
-    /// For the next page; absent from the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
 }
 
 #[cfg(test)]
@@ -236,30 +159,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_asked_for_in_pages() {
-        let query = |limit, cursor: Option<&str>| OperationLogQuery {
-            limit,
-            cursor: cursor.map(str::to_owned),
-        };
-        assert_eq!(query(None, None).page_size(), Ok(DEFAULT_LOG_PAGE));
-        assert_eq!(query(Some(1000), None).page_size(), Ok(1000));
-        for limit in [0, 1001] {
-            assert!(query(Some(limit), None).page_size().is_err());
+    fn ids_are_short_words() {
+        for good in ["a", "A-1_b", "01234567-89ab-4cde-8f01-23456789abcd"] {
+            assert_eq!(OperationId::parse(good).unwrap().as_str(), good);
         }
-        assert_eq!(query(None, Some("17")).before(), Ok(Some(17)));
-        for cursor in ["", "-1", "x"] {
-            assert!(query(None, Some(cursor)).before().is_err(), "{cursor}");
+        for bad in ["", "a b", "é", "../x", &"x".repeat(65)] {
+            assert!(OperationId::parse(bad).is_err(), "{bad}");
+            let json = serde_json::json!(bad);
+            assert!(
+                serde_json::from_value::<OperationId>(json).is_err(),
+                "{bad}"
+            );
         }
     }
 
     #[test]
-    fn only_a_backup_has_the_progress_of_one() {
-        let restore = serde_json::json!({
-            "type": "restoreBackup", "id": "00000000-0000-4000-8000-000000000000",
-            "dir": "/app", "startedAt": "2026-01-01T00:00:00Z", "phase": "mounting", "bytesDone": 0,
-        });
-        let operation: Operation = serde_json::from_value(restore.clone()).unwrap();
-        assert_eq!(operation.backup, None);
-        assert_eq!(serde_json::to_value(operation).unwrap(), restore);
+    fn a_caller_learns_whether_it_had_committed() {
+        let id = OperationId::parse("x").unwrap();
+        let outcome = OperationOutcome::unknown(id);
+        let error = outcome.interrupted("reset");
+        assert_eq!(error.context["committed"], false);
+        assert!(!error.context.contains_key("backup"));
+        let committed = OperationOutcome {
+            state: OperationState::Committed,
+            committed: OperationState::Committed.committed(),
+            backup: Some(DirectoryBackup {
+                id: BackupId::from_random([1; 16]),
+                dir: "/app".into(),
+            }),
+            ..outcome
+        };
+        let error = committed.interrupted("reset");
+        assert_eq!(error.context["committed"], true);
+        assert_eq!(error.context["backup"]["dir"], "/app");
     }
 }

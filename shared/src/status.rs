@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     backup::{DirectoryBackup, Strategy},
     error::SandboxError,
-    operation::Operation,
+    progress::Operation,
     protocol::MountStatus,
 };
 

@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError,
     backup::iso8601,
-    operation::{Operation, OperationKind},
+    progress::{Operation, OperationKind},
 };
 use serde::de::DeserializeOwned;
 
@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     operations::{Cancellation, ProgressReport},
-    storage::{bucket::BackupBucket, index::Index},
+    storage::{bucket::BackupBucket, index::Index, journal::Journal},
 };
 
 pub mod auto_restore;
@@ -25,6 +25,7 @@ pub mod delete;
 pub mod overview;
 pub mod preview;
 pub mod prune;
+pub mod recover;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub lifecycle: &'a Rc<Lifecycle>,
     /// What is stored.
     pub index: &'a Index,
+    /// What has been begun.
+    pub journal: &'a Journal,
     /// Where it says how far it is.
     pub progress: ProgressReport<'a>,
     /// Whether its result is still wanted.
@@ -47,6 +50,11 @@ impl Context<'_> {
     /// The bucket; its failures are reported as `on_failure`.
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
         BackupBucket::open(self.config, on_failure)
+    }
+
+    /// Settles what did not come to its end.
+    async fn recover(&self) -> Result<()> {
+        recover::recover(self.journal, self.config, self.lifecycle, self.index).await
     }
 
     /// The next event of an operation, or the error `code` once it is cancelled.

@@ -1,22 +1,24 @@
 //! Backups, restores and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use sandbox_shared::{
     Result, SandboxError,
-    operation::{LoggedOperation, Operation, Phase},
+    log::LoggedOperation,
+    operation::{OperationId, OperationOutcome},
+    progress::{Operation, Phase},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    backup::Context,
+    backup::{Context, recover},
     clock,
     config::Config,
     lifecycle::Lifecycle,
-    storage::{index::Index, log::OperationLog},
+    storage::{index::Index, journal::Journal, log::OperationLog},
 };
 
 /// How long the past counts in a rate: a second ago nearly all of it, ten
@@ -128,6 +130,9 @@ pub struct Operations {
     lifecycle: Rc<Lifecycle>,
     index: Rc<Index>,
     log: OperationLog,
+    journal: Journal,
+    /// Whether what an earlier life of this object left has been settled.
+    recovered: Cell<bool>,
     /// Taken by the operation that runs; fair, so others follow in order.
     turn: Mutex<()>,
     running: watch::Sender<Option<Running>>,
@@ -140,12 +145,15 @@ impl Operations {
         lifecycle: Rc<Lifecycle>,
         index: Rc<Index>,
         log: OperationLog,
+        journal: Journal,
     ) -> Self {
         Self {
             config,
             lifecycle,
             index,
             log,
+            journal,
+            recovered: Cell::new(false),
             turn: Mutex::new(()),
             running: watch::Sender::new(None),
         }
@@ -158,10 +166,17 @@ impl Operations {
         operation: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
         let _turn = self.turn.lock().await;
+        if !self.recovered.get()
+            && let Err(error) = self.settle().await
+        {
+            // It does not keep this operation from running, and is tried again.
+            worker::console_error!("cleaning up after an interrupted operation: {error}");
+        }
         let context = Context {
             config: &self.config,
             lifecycle: &self.lifecycle,
             index: &self.index,
+            journal: &self.journal,
             progress: ProgressReport {
                 operations: self,
                 cancellation: cancellation.clone(),
@@ -192,6 +207,35 @@ impl Operations {
         if let Err(error) = self.log.append(operation) {
             worker::console_warn!("the operation is not in the sandbox's log: {error}");
         }
+    }
+
+    async fn settle(&self) -> Result<()> {
+        recover::recover(&self.journal, &self.config, &self.lifecycle, &self.index).await?;
+        self.recovered.set(true);
+        Ok(())
+    }
+
+    /// Settles what did not come to its end, unless an operation is under way.
+    /// Says whether there is nothing left to settle.
+    pub async fn recover(&self) -> bool {
+        let Ok(_turn) = self.turn.try_lock() else {
+            return false;
+        };
+        let settled = self.settle().await;
+        if let Err(error) = &settled {
+            worker::console_error!("cleaning up after an interrupted operation: {error}");
+        }
+        settled.is_ok()
+    }
+
+    /// What became of an operation.
+    pub async fn outcome(&self, operation: OperationId) -> Result<OperationOutcome> {
+        if !self.recovered.get() {
+            // Nothing runs in this object yet: the operation is one of another life.
+            let _turn = self.turn.lock().await;
+            self.settle().await?;
+        }
+        self.journal.outcome(operation)
     }
 
     /// The operation that runs.

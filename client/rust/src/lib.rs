@@ -32,10 +32,9 @@ pub use sandbox_shared::{
         ExecEvent, ExecOptions, ExecResult, ExistsResult, FileInfo, FileOperationResult, FileType,
         ListFilesOptions, ListFilesResult, MkdirOptions,
     },
-    operation::{
-        CancelResult, LogEntry, LoggedOperation, Operation, OperationKind, OperationLogPage,
-        OperationLogQuery, Phase,
-    },
+    log::{LogEntry, LoggedOperation, OperationLogPage, OperationLogQuery},
+    operation::{OperationId, OperationOutcome, OperationState},
+    progress::{CancelResult, Operation, OperationKind, Phase},
     protocol::{MountState, MountStatus, UnmountResult},
     report::{
         BackupPreview, BackupReport, ChangeKind, ChangedEntry, CreatedBackup, DroppedXattr,

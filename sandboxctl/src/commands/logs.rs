@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use sandbox_shared::operation::{DEFAULT_LOG_PAGE, LogEntry, OperationLogPage, OperationLogQuery};
+use sandbox_shared::log::{DEFAULT_LOG_PAGE, LogEntry, OperationLogPage, OperationLogQuery};
 use serde_json::Value;
 
 use super::{Context, Done};

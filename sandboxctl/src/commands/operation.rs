@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use sandbox_shared::{
     BackupId,
-    operation::{CancelResult, Operation, OperationEvent},
+    progress::{CancelResult, Operation, OperationEvent},
     status::SandboxStatus,
 };
 use serde::{Serialize, de::DeserializeOwned};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use sandbox_shared::operation::{LogEntry, MAX_LOG_ENTRIES, OperationLogPage};
+use sandbox_shared::log::{LogEntry, MAX_LOG_ENTRIES, OperationLogPage};
 use sandbox_tests::{consumer::Sandbox, stage::Stage};
 use serde_json::{Value, json};
 

@@ -6,7 +6,8 @@ use sandbox_shared::{
     ErrorCode, RestoreBackupResult, Strategy,
     catalogue::{BackupPage, BackupRecord, PruneResult},
     files::{ExecEvent, ExecResult, ListFilesResult},
-    operation::{OperationKind, OperationLogPage},
+    log::OperationLogPage,
+    progress::OperationKind,
     report::{BackupPreview, CreatedBackup},
     status::{ContainerState, SandboxStatus},
 };

@@ -7,7 +7,7 @@ use sandbox_shared::{
     DirectoryBackup, RestoreBackupResult,
     catalogue::{BackupRecord, PruneResult},
     files::ExecEvent,
-    operation::LogEntry,
+    log::LogEntry,
     report::CreatedBackup,
 };
 use sandbox_tests::{

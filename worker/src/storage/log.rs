@@ -7,14 +7,14 @@ use std::cell::Cell;
 
 use sandbox_shared::{
     ErrorCode, Result, SandboxError,
-    operation::{LogEntry, LoggedOperation, MAX_LOG_ENTRIES, OperationLogPage, OperationLogQuery},
+    log::{LogEntry, LoggedOperation, MAX_LOG_ENTRIES, OperationLogPage, OperationLogQuery},
 };
 use serde::Deserialize;
 use worker::{SqlCursor, SqlStorage, SqlStorageValue as Value};
 
 /// `AUTOINCREMENT`, because a number must not come back when its row has gone.
 const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS operations (
+    CREATE TABLE IF NOT EXISTS log (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         operation TEXT NOT NULL
     );";
@@ -53,11 +53,11 @@ impl OperationLog {
     pub fn append(&self, operation: &LoggedOperation) -> Result<()> {
         let json = serde_json::to_string(operation).map_err(malformed)?;
         self.run(
-            "INSERT INTO operations (operation) VALUES (?)",
+            "INSERT INTO log (operation) VALUES (?)",
             vec![Value::String(json)],
         )?;
         self.run(
-            "DELETE FROM operations WHERE number <= (SELECT max(number) FROM operations) - ?",
+            "DELETE FROM log WHERE number <= (SELECT max(number) FROM log) - ?",
             vec![Value::Integer(MAX_LOG_ENTRIES.into())],
         )?;
         Ok(())
@@ -70,7 +70,7 @@ impl OperationLog {
         // One more than wanted tells whether there is another page.
         let mut rows: Vec<Row> = self
             .run(
-                "SELECT number, operation FROM operations WHERE number < ? \
+                "SELECT number, operation FROM log WHERE number < ? \
                  ORDER BY number DESC LIMIT ?",
                 vec![Value::Float(before), Value::Integer(limit as i64 + 1)],
             )?
