@@ -32,6 +32,7 @@ export type ErrorCode =
 
 /** What every method of a {@link Sandbox} throws when the operation fails. */
 export declare class SandboxError extends Error {
+  /** Always this. */
   readonly name: "SandboxError";
   /** Machine-readable reason. */
   readonly code: ErrorCode;
@@ -97,6 +98,7 @@ export interface EntryCounts {
   files: number;
   /** The top one included. */
   directories: number;
+  /** Symbolic links. */
   symlinks: number;
   /** FIFOs, sockets and device nodes. */
   special: number;
@@ -112,7 +114,9 @@ export interface EntryCounts {
 
 /** How many there were, and the first of them: all that are worth sending. */
 export interface Listed<T> {
+  /** All of them. */
   count: number;
+  /** In the order they were met. */
   first: T[];
 }
 
@@ -128,7 +132,9 @@ export interface BackupReport {
    * archive; of the others, it has what was read.
    */
   changed: Listed<{
+    /** Which entry. */
     path: string;
+    /** What became of it. */
     change: "vanished" | "retyped" | "replaced" | "shrunk" | "grown" | "modified";
   }>;
   /** Directories that were kept empty because they are other file systems. */
@@ -139,15 +145,20 @@ export interface BackupReport {
 
 /** What {@link Sandbox.previewBackup} gives. */
 export interface BackupPreview {
+  /** The directory. */
   dir: string;
+  /** What would be in the archive and what would be left out. */
   counts: EntryCounts;
   /** Paths that would be in the archive, relative to `dir`; at most the first 10,000. */
   included: Listed<string>;
   /** What rules leave out, with everything below; at most the first 10,000. */
   excluded: Listed<{
+    /** Which entry. */
     path: string;
+    /** The option that leaves it out. */
     rule: "excludes" | "gitignore" | "excludeCaches" | "excludeLargerThan";
   }>;
+  /** What else was met. */
   report: BackupReport;
 }
 
@@ -155,12 +166,15 @@ export interface BackupPreview {
 export interface CreatedBackup extends DirectoryBackup {
   /** Bytes of the archive. */
   readonly sizeBytes: number;
+  /** What went into it and what was left out. */
   readonly counts: EntryCounts;
+  /** What was met. */
   readonly report: BackupReport;
 }
 
 /** A stored backup. */
 export interface BackupRecord extends DirectoryBackup {
+  /** As given to {@link Sandbox.createBackup}. */
   readonly name: string | null;
   /** Bytes of the archive. */
   readonly sizeBytes: number;
@@ -174,16 +188,21 @@ export interface BackupRecord extends DirectoryBackup {
   readonly state: "active" | "expired";
   /** The id of the Durable Object that made it; absent from other writers, as are the fields below. */
   readonly sandbox?: string;
+  /** How the archive is compressed. */
   readonly compression?: Compression;
+  /** What the archive holds. */
   readonly counts?: EntryCounts;
 }
 
 /** What {@link Sandbox.listBackups} takes: filters, an order, a page. */
 export interface ListBackups {
+  /** Only backups of this directory. */
   dir?: string;
+  /** Only backups of this name. */
   name?: string;
+  /** Only backups that can, or can no longer, be restored. */
   state?: "active" | "expired";
-  /** `createdAt` when absent. */
+  /** What they are sorted by; `createdAt` when absent. */
   sort?: "createdAt" | "expiresAt" | "sizeBytes" | "name" | "dir";
   /** `desc` when absent. */
   order?: "asc" | "desc";
@@ -195,6 +214,7 @@ export interface ListBackups {
 
 /** What {@link Sandbox.listBackups} gives. */
 export interface BackupPage {
+  /** At most as many as were asked for. */
   backups: BackupRecord[];
   /** For the next page; absent from the last. */
   cursor?: string;
@@ -208,22 +228,29 @@ export interface BackupPage {
 export interface PruneBackups {
   /** Only backups of this directory. */
   dir?: string;
+  /** Keep the last so many. */
   keepLast?: number;
+  /** Keep the newest of each of the last so many hours that have one. */
   keepHourly?: number;
+  /** The same of days. */
   keepDaily?: number;
+  /** The same of weeks. */
   keepWeekly?: number;
+  /** The same of months. */
   keepMonthly?: number;
   /** Keep what was made within so many seconds before the newest one. */
   keepWithin?: number;
-  /** Delete what can no longer be restored, whatever the rules say. */
+  /** Delete what can no longer be restored, whatever the rules say. False when absent. */
   expired?: boolean;
-  /** Delete nothing, and tell what would be deleted. */
+  /** Delete nothing, and tell what would be deleted. False when absent. */
   dryRun?: boolean;
 }
 
 /** What {@link Sandbox.pruneBackups} gives. */
 export interface PruneResult {
+  /** Whether nothing was deleted. */
   dryRun: boolean;
+  /** How many backups are kept. */
   kept: number;
   /** What was deleted, or would be; at most the first 1000. */
   deleted: Listed<BackupRecord>;
@@ -302,12 +329,18 @@ export interface ExecResult {
 
 /** One event of {@link Sandbox.execStream}; `exit` is always the last. */
 export type ExecEvent =
+  /** It runs, in a process group of this number. */
   | { type: "start"; pid: number }
+  /** It wrote to standard output: whole characters; bytes that are not UTF-8 became U+FFFD. */
   | { type: "stdout"; data: string }
+  /** It wrote to standard error, likewise. */
   | { type: "stderr"; data: string }
+  /** It is over. */
   | {
       type: "exit";
+      /** As in {@link ExecResult}. */
       exitCode: number;
+      /** Whether the timeout ended it. */
       timedOut: boolean;
       /** Milliseconds from start to exit. */
       duration: number;
@@ -340,6 +373,7 @@ export interface MkdirOptions {
 export interface FileOperationResult {
   /** A failure is thrown, never returned. */
   success: true;
+  /** What was operated on. */
   path: string;
 }
 
@@ -373,7 +407,9 @@ export interface FileInfo {
 
 /** What {@link Sandbox.listFiles} gives, sorted by relative path. */
 export interface ListFilesResult extends FileOperationResult {
+  /** The entries. */
   files: FileInfo[];
+  /** How many. */
   count: number;
 }
 
@@ -408,6 +444,7 @@ export interface MountStatus {
 
 /** A directory that is put back when the container starts again. */
 export interface AutoRestoreStatus extends DirectoryBackup {
+  /** The strategy that was asked for. */
   strategy?: Strategy;
   /** Why it could not be, when that was last tried. */
   error?: { code: ErrorCode; message: string; context?: Record<string, unknown> };
@@ -422,7 +459,7 @@ export interface Sandbox {
    * Takes a snapshot of a directory into R2.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  createBackup(options: BackupOptions): Promise<CreatedBackup>;
+  createBackup(options: BackupOptions, call?: CallOptions): Promise<CreatedBackup>;
 
   /**
    * Tells what a backup with the same options would hold. Stores nothing.
@@ -438,7 +475,17 @@ export interface Sandbox {
    * `autoRestore`.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  restoreBackup(backup: RestoreRequest, options?: RestoreOptions): Promise<RestoreBackupResult>;
+  restoreBackup(
+    backup: RestoreRequest,
+    options?: RestoreOptions & CallOptions,
+  ): Promise<RestoreBackupResult>;
+
+  /**
+   * What became of a backup or restore whose answer was lost. The client asks by itself when the
+   * Durable Object goes away in the middle of a call: `context.committed` of the error says it.
+   * @throws `INVALID_BACKUP_CONFIG`
+   */
+  operationOutcome(operationId: string): Promise<OperationOutcome>;
 
   /**
    * Takes a restored directory away again; what it covered reappears. Where
@@ -511,12 +558,16 @@ export interface Sandbox {
   /** Reads a file. Content that is not UTF-8 arrives as base64, whatever was asked for. */
   readFile(path: string, options?: FileOptions): Promise<ReadFileResult>;
 
+  /** What is in a directory. */
   listFiles(path: string, options?: ListFilesOptions): Promise<ListFilesResult>;
 
+  /** Deletes a file or a symbolic link. */
   deleteFile(path: string): Promise<FileOperationResult>;
 
+  /** Makes a directory. */
   mkdir(path: string, options?: MkdirOptions): Promise<FileOperationResult>;
 
+  /** Whether something is at a path. */
   exists(path: string): Promise<ExistsResult>;
 
   /** How the container is, and what is restored in it. Starts nothing. */
@@ -528,12 +579,15 @@ export interface Sandbox {
 
 /** A backup or restore under way. */
 export interface Operation {
+  /** Which method. */
   type: "createBackup" | "restoreBackup";
   /** Which backup. */
   id: string;
+  /** The directory. */
   dir: string;
   /** ISO 8601. */
   startedAt: string;
+  /** What it does now. */
   phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
   /** Of a restore: how the directory is served, once that is known. */
   strategy?: Strategy;
@@ -541,9 +595,9 @@ export interface Operation {
   bytesDone: number;
   /** Bytes there are, when that is known. */
   bytesTotal?: number;
-  /** Of `bytesDone`, lately. */
+  /** Bytes of `bytesDone` in a second, lately. */
   bytesPerSecond?: number;
-  /** Until all bytes are done, at that rate. */
+  /** Seconds until all bytes are done, at that rate. */
   secondsLeft?: number;
   /** Of a backup: entries found so far. */
   entriesScanned?: number;
@@ -557,6 +611,36 @@ export interface Operation {
   bytesCompressed?: number;
   /** Of a backup: bytes of archive that R2 has taken. */
   bytesUploaded?: number;
+}
+
+/** How a call is called. */
+export interface CallOptions {
+  /**
+   * By this the caller can ask for {@link Sandbox.operationOutcome}, even if it is itself
+   * interrupted: up to 64 letters, digits, `-` and `_`, another for each call. A random UUID when
+   * absent.
+   */
+  operationId?: string;
+}
+
+/** What {@link Sandbox.operationOutcome} gives. */
+export interface OperationOutcome {
+  /** As it was given. */
+  operationId: string;
+  /**
+   * `committed` when it has taken effect; `notCommitted` when it has not, and nothing is left of
+   * it; `uncertain` when that cannot be told, and it is safe to repeat; `unknown` when it never
+   * began, or ended long ago.
+   */
+  state: "running" | "committed" | "notCommitted" | "uncertain" | "unknown";
+  /** Whether it has taken effect; `null` if that cannot be told, or not yet. */
+  committed: boolean | null;
+  /** Which method. */
+  type?: "createBackup" | "restoreBackup";
+  /** The backup that it made or restored. */
+  backup?: DirectoryBackup;
+  /** ISO 8601. */
+  startedAt?: string;
 }
 
 /** What {@link Sandbox.operationLog} takes. */
@@ -605,7 +689,9 @@ export interface OperationLogPage {
 
 /** What {@link Sandbox.status} gives. */
 export interface SandboxStatus {
+  /** The container. */
   container: {
+    /** A stopped one starts with the first call that needs it. */
     state: "running" | "stopped";
     /** How backups can be served in it, best first; empty while it is stopped. */
     strategies: Strategy[];
@@ -614,12 +700,15 @@ export interface SandboxStatus {
   mounts: MountStatus[];
   /** What is put back when the container starts again. */
   autoRestore: AutoRestoreStatus[];
+  /** The operation that runs. */
   operation: Operation | null;
 }
 
 /** What {@link getSandbox} needs of a binding; every `DurableObjectNamespace` has it. */
 export interface SandboxNamespace {
+  /** As Cloudflare's. */
   idFromName(name: string): unknown;
+  /** As Cloudflare's. */
   get(id: any): unknown;
 }
 

@@ -14,6 +14,7 @@ export interface Env {
   PRODUCTION_WORKER: Fetcher;
   OLD_CONSUMER: Fetcher;
   RUST_CONSUMER: Fetcher;
+  CODING_AGENT: Fetcher;
   NOTEBOOK: DurableObjectNamespace<Notebook>;
   KV: KVNamespace;
   D1: D1Database;

@@ -6,6 +6,7 @@
 //   POST   /object-id           the id of a sandbox's Durable Object
 //   *      /old/…               the same, in the consumer with an old compatibility date
 //   *      /rust                the consumer in Rust
+//   *      /coding-agent/…      the example of that name
 //   *      /bucket/{key}        objects of BACKUP_BUCKET, as far as the S3 stand-in needs them
 //   GET    /bucket?prefix=      their keys
 //   *      /workers/{worker}/…  a sandbox Worker that is set up in another way
@@ -84,6 +85,8 @@ export default {
         return env.OLD_CONSUMER.fetch(withPath(request, url, rest));
       case "rust":
         return env.RUST_CONSUMER.fetch(request);
+      case "coding-agent":
+        return env.CODING_AGENT.fetch(withPath(request, url, rest));
       case "bucket":
         return bucket(request, url, rest.join("/"), env.BACKUP_BUCKET);
       case "workers":

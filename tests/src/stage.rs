@@ -42,6 +42,8 @@ use crate::{
 pub struct Stage {
     /// A Worker that uses sandboxes.
     pub consumer: Consumer,
+    /// The example of that name.
+    pub coding_agent: CodingAgent,
     /// A Worker in Rust that uses the sandboxes of [`Setup::Main`].
     pub rust_consumer: RustConsumer,
     /// The first consumer with an old compatibility date.
@@ -116,6 +118,8 @@ impl Stage {
             consumer.join("wrangler-old.toml"),
             project::root().join("tests/rust-consumer/wrangler.toml"),
         ];
+        let agent_token = project::random_token()?;
+        configs.push(write_example(&state, &[("AGENT_TOKEN", &agent_token)])?);
         for setup in Setup::ALL {
             let mut variables: BTreeMap<_, _> = settings(setup).into_iter().collect();
             variables.insert("LOCAL_CONTAINER_HOST", host.url());
@@ -132,6 +136,10 @@ impl Stage {
 
         Ok(Self {
             consumer: Consumer::new(client.clone(), address.clone()),
+            coding_agent: CodingAgent {
+                address: format!("{address}/coding-agent"),
+                token: agent_token,
+            },
             rust_consumer: RustConsumer::new(client.clone(), format!("{address}/rust")),
             old_consumer: Consumer::new(client.clone(), format!("{address}/old")),
             bucket,
@@ -216,6 +224,15 @@ impl Stage {
     }
 }
 
+/// `examples/coding-agent`
+#[derive(Debug)]
+pub struct CodingAgent {
+    /// Without a slash at its end.
+    pub address: String,
+    /// Its secret `AGENT_TOKEN`.
+    pub token: String,
+}
+
 /// The only use of the faulty gateway at a time. Nothing goes wrong any more
 /// when it is dropped.
 #[derive(Debug)]
@@ -240,6 +257,29 @@ fn worker_address(address: &str, setup: Setup) -> String {
         Setup::Main => address.to_owned(),
         _ => format!("{address}/workers/{}", setup.as_str()),
     }
+}
+
+/// The example's own configuration, with variables.
+fn write_example(directory: &Path, variables: &[(&str, &str)]) -> Result<PathBuf> {
+    let example = project::root().join("examples/coding-agent");
+    let original = example.join("wrangler.toml");
+    let mut config: toml::Table = fs::read_to_string(&original)?
+        .parse()
+        .with_context(|| original.display().to_string())?;
+    let absolute = |value: &mut toml::Value| {
+        if let Some(path) = value.as_str() {
+            *value = example.join(path).to_string_lossy().into_owned().into();
+        }
+    };
+    absolute(&mut config["main"]);
+    for (_, path) in config["alias"].as_table_mut().context("alias")? {
+        absolute(path);
+    }
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    config.insert("vars".into(), toml::Value::try_from(variables)?);
+    let path = directory.join("coding-agent.toml");
+    fs::write(&path, toml::to_string(&config)?)?;
+    Ok(path)
 }
 
 /// The project's own Wrangler configuration, with another name and variables.

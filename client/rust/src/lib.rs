@@ -88,17 +88,60 @@ impl Sandbox {
         method: &str,
         arguments: &[&dyn Argument],
     ) -> Result<T> {
-        let value = rpc::call(&self.namespace, &self.name, method, arguments).await?;
-        rpc::read(method, value)
+        let called = rpc::call(&self.namespace, &self.name, method, arguments).await;
+        rpc::read(
+            method,
+            called.map_err(|failure| failure.into_error(method))?,
+        )
+    }
+
+    /// Calls a method whose outcome can be asked for when its answer is lost.
+    async fn call_noted<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        argument: &dyn Argument,
+        operation: &OperationId,
+    ) -> Result<T> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Noted<'a> {
+            operation_id: &'a OperationId,
+        }
+        let noted = Noted {
+            operation_id: operation,
+        };
+        match rpc::call(&self.namespace, &self.name, method, &[argument, &noted]).await {
+            Ok(value) => rpc::read(method, value),
+            Err(rpc::Failure::Interrupted(reason)) => {
+                let outcome = self.operation_outcome(operation).await;
+                Err(outcome
+                    .unwrap_or_else(|_| OperationOutcome::uncertain(operation.clone()))
+                    .interrupted(&reason))
+            }
+            Err(failure) => Err(failure.into_error(method)),
+        }
     }
 
     /// Takes a snapshot of a directory into R2.
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`,
-    /// `OPERATION_INTERRUPTED`
+    /// `OPERATION_INTERRUPTED`, whose context says whether it had committed
     pub async fn create_backup(&self, options: &BackupOptions) -> Result<CreatedBackup> {
-        self.call("createBackup", &[options]).await
+        self.create_backup_as(options, &new_operation_id()?).await
+    }
+
+    /// The same under an id of the caller's, by which it can ask for the
+    /// [`Self::operation_outcome`] even if it is itself interrupted.
+    ///
+    /// # Errors
+    /// As [`Self::create_backup`]
+    pub async fn create_backup_as(
+        &self,
+        options: &BackupOptions,
+        operation: &OperationId,
+    ) -> Result<CreatedBackup> {
+        self.call_noted("createBackup", options, operation).await
     }
 
     /// Tells what a backup with the same options would hold. Stores nothing.
@@ -118,7 +161,27 @@ impl Sandbox {
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`,
     /// `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
     pub async fn restore_backup(&self, request: &RestoreRequest) -> Result<RestoreBackupResult> {
-        self.call("restoreBackup", &[request]).await
+        self.restore_backup_as(request, &new_operation_id()?).await
+    }
+
+    /// The same under an id of the caller's, as [`Self::create_backup_as`].
+    ///
+    /// # Errors
+    /// As [`Self::restore_backup`]
+    pub async fn restore_backup_as(
+        &self,
+        request: &RestoreRequest,
+        operation: &OperationId,
+    ) -> Result<RestoreBackupResult> {
+        self.call_noted("restoreBackup", request, operation).await
+    }
+
+    /// What became of a backup or a restore whose answer was lost.
+    ///
+    /// # Errors
+    /// `CONTAINER_UNAVAILABLE`
+    pub async fn operation_outcome(&self, operation: &OperationId) -> Result<OperationOutcome> {
+        self.call("operationOutcome", &[operation]).await
     }
 
     /// Takes a restored directory away again; what it covered reappears. Where
@@ -203,7 +266,8 @@ impl Sandbox {
     /// As [`Self::exec`]; the stream fails if the container goes away.
     pub async fn exec_stream(&self, command: &str, options: &ExecOptions) -> Result<ExecEvents> {
         const METHOD: &str = "execStream";
-        let stream = rpc::call(&self.namespace, &self.name, METHOD, &[&command, options]).await?;
+        let called = rpc::call(&self.namespace, &self.name, METHOD, &[&command, options]).await;
+        let stream = called.map_err(|failure| failure.into_error(METHOD))?;
         ExecEvents::read(rpc::cast(METHOD, stream)?)
     }
 
@@ -297,4 +361,11 @@ impl Sandbox {
     pub async fn stop(&self) -> Result<()> {
         self.call("stop", &[]).await
     }
+}
+
+fn new_operation_id() -> Result<OperationId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?;
+    Ok((&BackupId::from_random(bytes)).into())
 }

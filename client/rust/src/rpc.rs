@@ -44,15 +44,15 @@ impl Argument for Js {
 /// What `invoke` gives of a failure. A sandbox that is newer than this crate
 /// may have other codes.
 #[derive(Deserialize)]
-struct Failure {
+struct Answered {
     code: Value,
     message: String,
     #[serde(default)]
     context: Map<String, Value>,
 }
 
-impl From<Failure> for SandboxError {
-    fn from(failure: Failure) -> Self {
+impl From<Answered> for SandboxError {
+    fn from(failure: Answered) -> Self {
         let error = match ErrorCode::deserialize(&failure.code) {
             Ok(code) => Self::new(code, failure.message),
             Err(_) => {
@@ -66,13 +66,44 @@ impl From<Failure> for SandboxError {
     }
 }
 
+/// Why there is no answer.
+pub(crate) enum Failure {
+    /// This is the answer.
+    Answered(SandboxError),
+    /// The Durable Object went away, for this reason.
+    Interrupted(String),
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        Self::Answered(error)
+    }
+}
+
+impl Failure {
+    /// For methods whose outcome is not noted.
+    pub(crate) fn into_error(self, method: &str) -> SandboxError {
+        match self {
+            Self::Answered(error) => error,
+            Self::Interrupted(reason) => SandboxError::new(
+                ErrorCode::OperationInterrupted,
+                format!(
+                    "the sandbox's Durable Object went away during {method}, which may or may \
+                     not have taken effect: {reason}"
+                ),
+            )
+            .with("committed", Value::Null),
+        }
+    }
+}
+
 /// Calls a method of the sandbox called `name`.
 pub(crate) async fn call(
     namespace: &ObjectNamespace,
     name: &str,
     method: &str,
     arguments: &[&dyn Argument],
-) -> Result<JsValue> {
+) -> Result<JsValue, Failure> {
     let args = Array::new();
     for argument in arguments {
         args.push(&argument.to_js()?);
@@ -84,13 +115,13 @@ pub(crate) async fn call(
         .map_err(|error| SandboxError::invalid_request(error.to_string()))?
         .into_rpc();
     let outcome = async { JsFuture::from(Promise::resolve(&stub.invoke(method, &args)?)).await };
-    let outcome = outcome.await.map_err(|error| thrown(method, &error))?;
+    let outcome = outcome.await.map_err(|error| thrown(&error))?;
     let failure = property(&outcome, "error");
     if failure.is_undefined() {
         return Ok(property(&outcome, "value"));
     }
-    let failure: Failure = read(method, failure)?;
-    Err(failure.into())
+    let answered: Answered = read(method, failure)?;
+    Err(Failure::Answered(answered.into()))
 }
 
 /// Reads what a method gave.
@@ -119,22 +150,15 @@ pub(crate) fn misunderstood(method: &str, problem: &str) -> SandboxError {
 
 /// The runtime marks what befell the Durable Object itself; anything else is
 /// a mistake in the call.
-fn thrown(method: &str, error: &JsValue) -> SandboxError {
+fn thrown(error: &JsValue) -> Failure {
     let message = property(error, "message")
         .as_string()
         .unwrap_or_else(|| format!("{error:?}"));
     let marked = |name| property(error, name).is_truthy();
     if marked("retryable") || marked("overloaded") || marked("durableObjectReset") {
-        return SandboxError::new(
-            ErrorCode::OperationInterrupted,
-            format!(
-                "the sandbox's Durable Object went away during {method}, which may or may not \
-                 have taken effect: {message}"
-            ),
-        )
-        .with("committed", Value::Null);
+        return Failure::Interrupted(message);
     }
-    SandboxError::new(ErrorCode::InternalError, message)
+    SandboxError::new(ErrorCode::InternalError, message).into()
 }
 
 fn property(object: &JsValue, name: &str) -> JsValue {

@@ -3,8 +3,8 @@
 
 use futures_util::TryStreamExt;
 use sandbox_backup_client::{
-    BackupId, BackupOptions, ErrorCode, ExecEvent, ExecOptions, ListBackups, OperationLogQuery,
-    PruneBackups, RestoreRequest, Result, Sandbox, SandboxError,
+    BackupId, BackupOptions, ErrorCode, ExecEvent, ExecOptions, ListBackups, OperationId,
+    OperationLogQuery, PruneBackups, RestoreRequest, Result, Sandbox, SandboxError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,6 +32,8 @@ enum Method {
     PruneBackups(PruneBackups),
     ReindexBackups,
     CancelOperation,
+    CreateBackupAs(BackupOptions, OperationId),
+    OperationOutcome(OperationId),
     OperationLog(OperationLogQuery),
     Exec(String, ExecOptions),
     ExecStream(String, ExecOptions),
@@ -70,6 +72,10 @@ async fn answer(env: &Env, call: Call) -> Result<Value> {
         Method::PruneBackups(rules) => value(sandbox.prune_backups(&rules).await?),
         Method::ReindexBackups => value(sandbox.reindex_backups().await?),
         Method::CancelOperation => value(sandbox.cancel_operation().await?),
+        Method::CreateBackupAs(options, operation) => {
+            value(sandbox.create_backup_as(&options, &operation).await?)
+        }
+        Method::OperationOutcome(operation) => value(sandbox.operation_outcome(&operation).await?),
         Method::OperationLog(query) => value(sandbox.operation_log(&query).await?),
         Method::Exec(command, options) => value(sandbox.exec(&command, &options).await?),
         Method::ExecStream(command, options) => {

@@ -10,6 +10,7 @@
 mod archive;
 mod auto_restore;
 mod catalogue;
+mod coding_agent;
 mod concurrency;
 mod container;
 mod copy_on_write;
@@ -81,6 +82,7 @@ fn all() -> Vec<Tests> {
         archive::tests(),
         auto_restore::tests(),
         catalogue::tests(),
+        coding_agent::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),

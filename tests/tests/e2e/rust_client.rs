@@ -7,6 +7,7 @@ use sandbox_shared::{
     catalogue::{BackupPage, BackupRecord, PruneResult},
     files::{ExecEvent, ExecResult, ListFilesResult},
     log::OperationLogPage,
+    operation::OperationOutcome,
     progress::OperationKind,
     report::{BackupPreview, CreatedBackup},
     status::{ContainerState, SandboxStatus},
@@ -85,9 +86,17 @@ async fn backups_in_rust(stage: Arc<Stage>) {
         [OperationKind::RestoreBackup, OperationKind::CreateBackup]
     );
 
+    let named: CreatedBackup = rust
+        .call(name, "createBackupAs", (&options, "step-1"))
+        .await
+        .unwrap();
+    let outcome: OperationOutcome = rust.call(name, "operationOutcome", "step-1").await.unwrap();
+    assert_eq!(outcome.committed, Some(true));
+    assert_eq!(outcome.backup, Some(named.backup));
+
     let rules = json!({ "keepLast": 1, "dryRun": true });
     let pruned: PruneResult = rust.call(name, "pruneBackups", rules).await.unwrap();
-    assert_eq!((pruned.kept, pruned.deleted.count), (1, 0));
+    assert_eq!((pruned.kept, pruned.deleted.count), (1, 1));
     let cancelled: Value = rust.call(name, "cancelOperation", ()).await.unwrap();
     assert_eq!(cancelled, json!({ "cancelled": null }));
     let indexed: Value = rust.call(name, "reindexBackups", ()).await.unwrap();
