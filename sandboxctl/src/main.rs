@@ -1,7 +1,7 @@
 //! `sandboxctl`: backups of sandboxes, for a person at a shell.
 //!
 //! What was asked for goes to standard output, as text for people or, with
-//! `--json`, exactly as the Worker said it. Everything else goes to standard
+//! `--json`, as the Worker said it. Everything else goes to standard
 //! error, and progress only if that is a terminal. Exit codes are those of
 //! restic: see [`failure`].
 #![forbid(unsafe_code)]

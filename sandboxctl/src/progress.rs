@@ -44,7 +44,7 @@ impl Bar {
         };
         if self.0.length().is_none() {
             self.0.set_style(style(
-                "{spinner} {prefix} {bar:30} {binary_bytes}/{binary_total_bytes} {msg}",
+                "{spinner} {prefix} {bar:20} {binary_bytes}/{binary_total_bytes} {msg}",
             ));
         }
         self.0.set_prefix(operation.phase.as_str());
@@ -55,7 +55,8 @@ impl Bar {
             .map(|rate| format!("{}/s", HumanBytes(rate)));
         let left = operation
             .seconds_left
-            .map(|seconds| format!("{} left", HumanDuration(Duration::from_secs(seconds))));
+            .filter(|_| operation.bytes_done < total)
+            .map(|seconds| format!("{:#} left", HumanDuration(Duration::from_secs(seconds))));
         let details: Vec<_> = [rate, left].into_iter().flatten().collect();
         self.0.set_message(details.join(", "));
     }

@@ -99,7 +99,7 @@ pub(super) async fn show(context: &Context, backup: &str) -> Result<ExitCode, Fa
         }
         lines
             .into_iter()
-            .map(|(name, value)| format!("{name:12}{}\n", printable(&value)))
+            .map(|(name, value)| format!("{name:13}{}\n", printable(&value)))
             .collect()
     })
 }
