@@ -25,6 +25,7 @@ mod files;
 mod foreign_backup;
 mod guide;
 mod http_routes;
+mod interruption;
 mod invalid_input;
 mod isolation;
 mod large_tree;
@@ -37,6 +38,7 @@ mod restore;
 mod rust_client;
 mod sandboxctl;
 mod selection;
+mod store_faults;
 
 use std::{
     pin::Pin,
@@ -97,6 +99,7 @@ fn all() -> Vec<Tests> {
         foreign_backup::tests(),
         guide::tests(),
         http_routes::tests(),
+        interruption::tests(),
         invalid_input::tests(),
         isolation::tests(),
         missing_backup::tests(),
@@ -108,6 +111,7 @@ fn all() -> Vec<Tests> {
         rust_client::tests(),
         sandboxctl::tests(),
         selection::tests(),
+        store_faults::tests(),
     ]
 }
 
