@@ -41,7 +41,7 @@ pub struct LoggedOperation {
     /// Bytes of archive that the store has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_uploaded: Option<u64>,
-    /// Milliseconds from start to end.
+    /// Milliseconds from start to end; of an interrupted one, until that was found.
     pub duration_ms: u64,
     /// Milliseconds of each phase.
     pub phases_ms: BTreeMap<Phase, u64>,

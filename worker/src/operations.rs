@@ -1,13 +1,14 @@
 //! Backups, restores and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use sandbox_shared::{
-    Result, SandboxError,
+    DirectoryBackup, Result, SandboxError,
+    backup::iso8601,
     log::LoggedOperation,
     operation::{OperationId, OperationOutcome},
-    progress::{Operation, Phase},
+    progress::{Operation, OperationKind, Phase},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -210,8 +211,15 @@ impl Operations {
     }
 
     async fn settle(&self) -> Result<()> {
+        let mut interrupted = self.journal.unsettled()?;
+        // What has failed is in the log already.
+        interrupted.retain(|entry| !entry.has_failed);
         recover::recover(&self.journal, &self.config, &self.lifecycle, &self.index).await?;
         self.recovered.set(true);
+        for entry in interrupted {
+            let outcome = self.journal.outcome(entry.operation)?;
+            self.note(&interruption(entry.kind, entry.backup, &outcome));
+        }
         Ok(())
     }
 
@@ -269,6 +277,31 @@ impl Operations {
         };
         let _ = changes.wait_for(ended).await;
         Some(running.operation)
+    }
+}
+
+/// What is logged of an operation of another life of this object. When exactly
+/// that life ended, nobody knows.
+fn interruption(
+    kind: OperationKind,
+    backup: DirectoryBackup,
+    outcome: &OperationOutcome,
+) -> LoggedOperation {
+    let now = clock::now();
+    let started_at = outcome.started_at.unwrap_or(now);
+    let error = outcome.interrupted("it was restarted");
+    LoggedOperation {
+        kind,
+        id: backup.id,
+        dir: backup.dir,
+        started_at: iso8601(started_at),
+        outcome: error.code.as_str().to_owned(),
+        error: Some(error.message),
+        strategy: None,
+        bytes: 0,
+        bytes_uploaded: None,
+        duration_ms: u64::try_from((now - started_at).whole_milliseconds()).unwrap_or(0),
+        phases_ms: BTreeMap::new(),
     }
 }
 

@@ -12,13 +12,14 @@ use sandbox_shared::{
     report::{BackupPreview, CreatedBackup},
     status::{ContainerState, SandboxStatus},
 };
-use sandbox_tests::stage::Stage;
+use sandbox_tests::{consumer::Setup, stage::Stage};
 use serde_json::{Value, json};
 
 crate::tests![
     backups_in_rust,
     commands_and_files_in_rust,
     failures_are_typed,
+    an_interrupted_backup_tells_whether_it_committed,
 ];
 
 async fn backups_in_rust(stage: Arc<Stage>) {
@@ -193,4 +194,30 @@ async fn failures_are_typed(stage: Arc<Stage>) {
         .unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidBackupConfig);
     assert!(error.message.contains("Missing"), "{error}");
+}
+
+async fn an_interrupted_backup_tells_whether_it_committed(stage: Arc<Stage>) {
+    let name = "rust-interrupted";
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, name);
+    sandbox.write("/workspace/a", "a").await;
+    for (when, committed) in [("before", false), ("after", true)] {
+        let fault = json!({ "operation": "put", "key": "meta.json", "when": when, "how": "reset" });
+        let stub = sandbox.clone().bare_stub();
+        let _: Value = stub.call("planFaults", json!([[fault]])).await.unwrap();
+        let options = json!({ "dir": "/workspace" });
+        let error = stage
+            .rust_consumer
+            .call_of::<Value>("FAULTY_SANDBOX", name, "createBackup", &options)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, ErrorCode::OperationInterrupted, "{error}");
+        assert_eq!(error.context["committed"], committed, "{error}");
+        assert_eq!(error.context.contains_key("backup"), committed, "{error}");
+
+        // The sandbox's log has it, too.
+        let log: OperationLogPage = sandbox.call("operationLog", json!([])).await.unwrap();
+        let last = &log.operations[0].operation;
+        assert_eq!(last.outcome, ErrorCode::OperationInterrupted.as_str());
+        assert_eq!(last.kind, OperationKind::CreateBackup);
+    }
 }
