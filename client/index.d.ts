@@ -231,6 +231,29 @@ export interface PruneResult {
   freedBytes: number;
 }
 
+/** What {@link Sandbox.verifyBackup} gives. A damaged archive is a result, not an error. */
+export interface VerifyBackupResult {
+  id: string;
+  /** Whether all of it can be read and is what was stored. */
+  valid: boolean;
+  /** Bytes of the archive in the bucket. */
+  sizeBytes: number;
+  /** What is wrong: the first 100. Damaged metadata hides what comes after it. */
+  problems: string[];
+  /** Whether the bytes are those that were stored; other writers record no checksum. */
+  checksum: "matches" | "differs" | "notRecorded";
+  /** Regular files that were met; each name of a hard-linked file counts. */
+  files: number;
+  /** Directories that were met, the top one included. */
+  directories: number;
+  /** Symbolic links that were met. */
+  symlinks: number;
+  /** FIFOs, sockets and device nodes that were met. */
+  special: number;
+  /** Bytes of file content; files with several names count once. */
+  bytes: number;
+}
+
 /**
  * How a restored directory is served, best first: Linux's own squashfs, a
  * FUSE view below overlayfs, copy-on-write in user space, a plain copy.
@@ -458,6 +481,13 @@ export interface Sandbox {
    */
   getBackup(backup: string | { id: string }): Promise<BackupRecord>;
 
+  /**
+   * Reads all of a stored backup in the container, whichever sandbox made it, expired or not, and
+   * tells whether it is whole. Nothing is restored, and nothing of it is kept.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_RESTORE_FAILED` when the archive cannot be fetched, `CONTAINER_UNAVAILABLE`
+   */
+  verifyBackup(backup: string | { id: string }): Promise<VerifyBackupResult>;
+
   /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
   deleteBackup(
     backup: string | { id: string },
@@ -523,16 +553,16 @@ export interface Sandbox {
   stop(): Promise<void>;
 }
 
-/** A backup or restore under way. */
+/** A backup, restore or verification under way. */
 export interface Operation {
-  type: "createBackup" | "restoreBackup";
+  type: "createBackup" | "restoreBackup" | "verifyBackup";
   /** Which backup. */
   id: string;
   dir: string;
   /** ISO 8601. */
   startedAt: string;
-  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
-  /** Bytes of files (backup) or of the archive (restore) that are done. */
+  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting" | "verifying";
+  /** Bytes of files (backup) or of the archive (otherwise) that are done. */
   bytesDone: number;
   /** Bytes there are, when that is known. */
   bytesTotal?: number;

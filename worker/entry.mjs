@@ -14,6 +14,7 @@ const METHODS = [
   "cancelOperation",
   "listBackups",
   "getBackup",
+  "verifyBackup",
   "deleteBackup",
   "pruneBackups",
   "reindexBackups",

@@ -14,6 +14,7 @@ pub mod files;
 pub mod protocol;
 pub mod report;
 pub mod rules;
+pub mod verification;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,

@@ -3,7 +3,7 @@
 use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError};
+use sandbox_shared::{BackupId, BackupMetadata, ErrorCode, Result, SandboxError};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -11,7 +11,10 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     operations::{Cancellation, Operation, ProgressReport},
-    storage::{bucket::BackupBucket, index::Index},
+    storage::{
+        bucket::{BackupBucket, StoredArchive},
+        index::Index,
+    },
 };
 
 pub mod auto_restore;
@@ -23,6 +26,7 @@ pub mod prune;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
+pub mod verify;
 
 /// What a verb works with.
 pub struct Context<'a> {
@@ -56,6 +60,25 @@ impl Context<'_> {
     fn begin(&self, kind: &'static str, id: &BackupId, dir: &str) {
         self.progress.begin(Operation::new(kind, id.clone(), dir));
     }
+}
+
+/// The metadata of a backup, without which there is none.
+pub async fn find_metadata(bucket: &BackupBucket, id: &BackupId) -> Result<BackupMetadata> {
+    let metadata = bucket.metadata(id).await?;
+    metadata.ok_or_else(|| not_found(id, "metadata"))
+}
+
+async fn find_archive(bucket: &BackupBucket, id: &BackupId) -> Result<StoredArchive> {
+    let archive = bucket.archive(id).await?;
+    archive.ok_or_else(|| not_found(id, "archive"))
+}
+
+fn not_found(id: &BackupId, what: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::BackupNotFound,
+        format!("backup {id} has no {what} in the bucket"),
+    )
+    .with("id", id.as_str())
 }
 
 /// The error of an operation that was cancelled.

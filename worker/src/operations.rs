@@ -1,4 +1,4 @@
-//! Backups, restores and unmounts: one at a time, in the order they were
+//! Backups, restores, verifications and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
@@ -18,7 +18,7 @@ const RATE_MEMORY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// `createBackup` or `restoreBackup`.
+    /// `createBackup`, `restoreBackup` or `verifyBackup`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The backup.
@@ -29,7 +29,7 @@ pub struct Operation {
     pub started_at: String,
     /// What it does now.
     pub phase: Phase,
-    /// Bytes of files (backup) or of the archive (restore) that are done.
+    /// Bytes of files (backup) or of the archive (otherwise) that are done.
     pub bytes_done: u64,
     /// Bytes there are, when that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +59,8 @@ pub enum Phase {
     Committing,
     /// The archive is fetched and mounted.
     Mounting,
+    /// The archive is fetched and read.
+    Verifying,
 }
 
 impl Operation {

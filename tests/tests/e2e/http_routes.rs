@@ -257,7 +257,7 @@ async fn every_described_route_exists(stage: Arc<Stage>) {
             assert_eq!(exists, described, "{method} {route}");
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations, 20);
 }
 
 async fn what_is_stored_of_all_sandboxes(stage: Arc<Stage>) {

@@ -33,6 +33,7 @@ mod production;
 mod progress;
 mod restore;
 mod selection;
+mod verify;
 
 use std::{
     pin::Pin,
@@ -100,6 +101,7 @@ fn all() -> Vec<Tests> {
         progress::tests(),
         restore::tests(),
         selection::tests(),
+        verify::tests(),
     ]
 }
 

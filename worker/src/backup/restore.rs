@@ -7,7 +7,7 @@ use sandbox_shared::{
 };
 use time::OffsetDateTime;
 
-use super::{Context, auto_restore};
+use super::{Context, auto_restore, find_archive, find_metadata};
 use crate::{clock, operations::Phase, storage::presign::Presigner};
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
@@ -40,23 +40,9 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
     context.begin("restoreBackup", &backup.id, &backup.dir);
 
-    let not_found = |what: &str| {
-        SandboxError::new(
-            ErrorCode::BackupNotFound,
-            format!("backup {} has no {what} in the bucket", backup.id),
-        )
-        .with("id", backup.id.as_str())
-    };
-    let metadata = bucket
-        .metadata(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("metadata"))?;
+    let metadata = find_metadata(&bucket, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;
-    let size_bytes = bucket
-        .archive(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("archive"))?
-        .size_bytes;
+    let size_bytes = find_archive(&bucket, &backup.id).await?.size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,

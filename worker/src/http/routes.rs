@@ -96,7 +96,16 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                 .map_err(internal)
         }
         (method, route) if route.starts_with("backups/") => {
-            let id = BackupId::parse(&route["backups/".len()..])?;
+            let id = &route["backups/".len()..];
+            if let Some(id) = id.strip_suffix("/verify") {
+                let id = BackupId::parse(id)?;
+                return match method {
+                    Method::Post if wants_events(&request) => sandbox.verify_backup_stream(id),
+                    Method::Post => json(&sandbox.verify_backup(id).await?),
+                    _ => Err(wrong_method(&method, route)),
+                };
+            }
+            let id = BackupId::parse(id)?;
             match method {
                 Method::Get => json(&sandbox.get_backup(&id).await?),
                 Method::Delete => json(&sandbox.delete_backup(id).await?),

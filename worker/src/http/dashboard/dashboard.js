@@ -34,7 +34,7 @@ async function request(method, path, body, accept = "application/json") {
 const json = async (...args) => (await request(...args)).json();
 const route = (rest) => `/v1/sandboxes/${encodeURIComponent(name)}/${rest}`;
 
-/** Runs a backup or a restore and shows how far it is. */
+/** Runs an operation and shows how far it is. */
 async function follow(rest, body) {
   const response = await request("POST", route(rest), body, "text/event-stream");
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -181,7 +181,7 @@ function mount(mount) {
 function showOperation(operation) {
   $("operation").hidden = !operation;
   if (!operation) return;
-  const title = operation.type === "createBackup" ? "Backing up" : "Restoring";
+  const title = { createBackup: "Backing up", verifyBackup: "Verifying" }[operation.type] ?? "Restoring";
   $("operation-title").textContent = `${title} ${operation.dir}: ${operation.phase}`;
   if (operation.bytesTotal) {
     $("progress").max = operation.bytesTotal;
@@ -224,7 +224,7 @@ function row(backup) {
     element("td", { className: "wrap" }, element("code", {}, backup.dir)),
     element("td", { className: "number" }, bytes(backup.sizeBytes)),
     element("td", {}, expired ? "expired" : time(backup.expiresAt)),
-    element("td", {}, ...(expired ? [] : [button("Restore", restore), " "]), button("Delete", remove)),
+    element("td", {}, ...(expired ? [] : [button("Restore", restore), " "]), button("Verify", verify), " ", button("Delete", remove)),
   );
 }
 
@@ -291,6 +291,18 @@ async function restore(backup) {
   const restored = await follow("restore", { id: backup.id, dir: form.get("dir") });
   say(`Restored to ${restored.dir} (${restored.strategy}).`);
   await refresh();
+}
+
+async function verify(backup) {
+  const found = await follow(`backups/${backup.id}/verify`);
+  showOperation(null);
+  const what = backup.name ?? backup.id;
+  if (!found.valid) {
+    const problems = found.problems.length ? found.problems.slice(0, 3).join("; ") : "its checksum differs";
+    return say(`${what} is damaged: ${problems}.`, true);
+  }
+  const checksum = found.checksum === "matches" ? "the checksum matches" : "no checksum was recorded";
+  say(`${what} is whole: ${count(found.files, "file")}, ${bytes(found.bytes)}, ${checksum}.`);
 }
 
 async function remove(backup) {
