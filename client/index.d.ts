@@ -570,6 +570,8 @@ export interface Operation {
   bytesPerSecond?: number;
   /** Until all bytes are done, at that rate. */
   secondsLeft?: number;
+  /** Of a restore, once it is known. */
+  strategy?: Strategy;
   /** Of a backup: entries found so far. */
   entriesScanned?: number;
   /** Of a backup: bytes of the files found so far. */

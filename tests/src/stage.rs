@@ -239,6 +239,11 @@ fn write_config(
         config.insert("name".into(), name.into());
     }
     config.insert("vars".into(), toml::Value::try_from(variables)?);
+    if setup == Setup::Main {
+        let metrics = json!([{ "binding": "BACKUP_METRICS", "dataset": "tests" }]);
+        let metrics = toml::Value::try_from(metrics)?;
+        config.insert("analytics_engine_datasets".into(), metrics);
+    }
     // It is built already, and there is no Docker.
     config.remove("build");
     config.remove("containers");

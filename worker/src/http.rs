@@ -9,6 +9,7 @@ use crate::{
     backup::overview,
     config::{API_TOKEN, Config, SANDBOX_BINDING},
     storage::{bucket::BackupBucket, gateway},
+    timing,
 };
 
 mod dashboard;
@@ -37,10 +38,9 @@ pub async fn handle(request: Request, env: Env) -> worker::Result<Response> {
     {
         return response;
     }
-    match forward(request, &env, &config).await {
-        Ok(response) => Ok(response),
-        Err(error) => error_response(&error),
-    }
+    let (answer, metrics) = timing::parts_and_total(forward(request, &env, &config)).await;
+    let response = answer.or_else(|error| error_response(&error))?;
+    timing::with_metrics(response, &metrics)
 }
 
 fn json_headers() -> Headers {

@@ -3,12 +3,17 @@
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use sandbox_shared::{BackupId, Result, SandboxError, backup::iso8601, protocol::CreateProgress};
+use sandbox_shared::{
+    BackupId, Result, SandboxError, Strategy, backup::iso8601, protocol::CreateProgress,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
-use crate::{backup::Context, clock, config::Config, lifecycle::Lifecycle, storage::index::Index};
+use crate::{
+    backup::Context, clock, config::Config, lifecycle::Lifecycle, metrics::DataPoint,
+    storage::index::Index,
+};
 
 /// How long the past counts in a rate: a second ago nearly all of it, ten
 /// times this long ago next to nothing.
@@ -40,6 +45,12 @@ pub struct Operation {
     /// Until all bytes are done, at that rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
+    /// How a directory is restored, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Regular files, once their number is known.
+    #[serde(skip)]
+    pub files: Option<u64>,
     /// More about a backup.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub backup: Option<CreateProgress>,
@@ -76,6 +87,8 @@ impl Operation {
             bytes_total: None,
             bytes_per_second: None,
             seconds_left: None,
+            strategy: None,
+            files: None,
             backup: None,
         }
     }
@@ -163,13 +176,22 @@ struct LogEvent<'a> {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_uploaded: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strategy: Option<Strategy>,
     duration_ms: i64,
     phases_ms: BTreeMap<Phase, i64>,
 }
 
 impl Running {
-    fn log(&self, error: Option<&SandboxError>) {
-        let Operation { kind, id, dir, .. } = &self.operation;
+    /// Tells the log, and the metrics if there are any, that it has ended.
+    fn report(&self, config: &Config, sandbox: &str, error: Option<&SandboxError>) {
+        let Operation {
+            kind,
+            id,
+            dir,
+            strategy,
+            ..
+        } = &self.operation;
         let phases_ms: BTreeMap<_, _> = self.phases.durations(clock::now()).into_iter().collect();
         let event = LogEvent {
             event: "operation",
@@ -180,11 +202,27 @@ impl Running {
             error: error.map(|error| error.message.as_str()),
             bytes: self.operation.bytes_done,
             bytes_uploaded: self.operation.backup.map(|backup| backup.bytes_uploaded),
+            strategy: *strategy,
             duration_ms: phases_ms.values().sum(),
             phases_ms,
         };
         if let Ok(line) = serde_json::to_string(&event) {
             worker::console_log!("{line}");
+        }
+        let Some(metrics) = &config.metrics else {
+            return;
+        };
+        let point = DataPoint {
+            sandbox,
+            operation: kind,
+            code: error.map(|error| error.code.as_str()),
+            strategy: strategy.map(Strategy::as_str),
+            bytes: event.bytes,
+            files: self.operation.files.unwrap_or_default(),
+            milliseconds: event.duration_ms,
+        };
+        if let Err(error) = point.write(metrics) {
+            worker::console_warn!("writing a data point: {error}");
         }
     }
 
@@ -234,7 +272,7 @@ impl Operations {
         };
         let result = operation(&context).await;
         if let Some(running) = &*self.running.borrow() {
-            running.log(result.as_ref().err());
+            running.report(&self.config, self.index.sandbox(), result.as_ref().err());
         }
         result
     }

@@ -53,6 +53,8 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
         ));
     }
 
+    let files = metadata.counts.map(|counts| counts.files);
+    context.progress.update(|operation| operation.files = files);
     let agent = context.lifecycle.agent().await?;
     let (url, url_expires_at) = presigner.read_archive(&backup.id, clock::now());
     let request = RestoreBackup {
@@ -80,6 +82,10 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
                 operation.bytes_total = Some(bytes_total);
             }),
             RestoreEvent::Mounted(mount) => {
+                let strategy = Some(mount.strategy);
+                context
+                    .progress
+                    .update(|operation| operation.strategy = strategy);
                 context.lifecycle.renew_for(&mount).await?;
                 return Ok(mount);
             }

@@ -40,6 +40,8 @@ pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupR
                 operation.bytes_total = Some(bytes_total);
             }),
             VerifyEvent::Verified(archive) => {
+                let files = Some(archive.files);
+                context.progress.update(|operation| operation.files = files);
                 return Ok(VerifyBackupResult::new(
                     id,
                     size_bytes,

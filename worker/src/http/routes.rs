@@ -12,14 +12,13 @@ use wasm_bindgen::JsValue;
 use worker::{Method, Request, Response, Url};
 
 use super::{error_response, no_such_route, sandbox_route};
-use crate::sandbox::Sandbox;
+use crate::{sandbox::Sandbox, timing};
 
 /// Answers a request that has been let through.
 pub async fn handle(sandbox: &Sandbox, request: Request) -> worker::Result<Response> {
-    match dispatch(sandbox, request).await {
-        Ok(response) => Ok(response),
-        Err(error) => error_response(&error),
-    }
+    let (answer, metrics) = timing::parts(dispatch(sandbox, request)).await;
+    let response = answer.or_else(|error| error_response(&error))?;
+    timing::with_metrics(response, &metrics)
 }
 
 async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
