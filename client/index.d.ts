@@ -12,8 +12,8 @@
  * | `OPERATION_INTERRUPTED` | 409 | the Durable Object or the container restarted in the middle; `context.committed` says whether the operation had taken effect, `null` if that cannot be told |
  * | `INVALID_REQUEST` | 400 | a command or file request is malformed |
  * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
- * | `FILE_OPERATION_FAILED` | 500 | the operating system refused |
- * | `EXEC_FAILED` | 500 | the command could not be started at all |
+ * | `FILE_OPERATION_FAILED` | 422 | the operating system refused |
+ * | `EXEC_FAILED` | 422 | the command could not be started at all |
  * | `INTERNAL_ERROR` | 500 | a defect in the product |
  */
 export type ErrorCode =

@@ -29,6 +29,7 @@ use xtask::{
 use crate::{
     bucket::Bucket,
     consumer::{Consumer, Sandbox, Setup},
+    documents,
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
@@ -66,6 +67,7 @@ impl Stage {
         let lock = File::create(state.join("lock"))?;
         let (lock, host) = spawn_blocking(move || {
             lock.lock()?;
+            documents::write_samples()?;
             artifacts::worker()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
             anyhow::Ok((lock, Host::start(host::Options::new(agent))?))

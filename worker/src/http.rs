@@ -18,6 +18,9 @@ pub mod routes;
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
 const SANDBOXES: &str = "/v1/sandboxes/";
 
+/// In the context of an error: what methods a route takes.
+const ALLOWED: &str = "allowed";
+
 /// Where the routes are described.
 const OPENAPI_ROUTE: &str = "/openapi.json";
 /// The description, in OpenAPI 3.1.
@@ -70,10 +73,7 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
 
 async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
     if request.method() != Method::Get {
-        return Err(SandboxError::new(
-            ErrorCode::MethodNotAllowed,
-            format!("{} is not a method of {SANDBOXES}", request.method()),
-        ));
+        return Err(wrong_method(&request.method(), SANDBOXES, "GET"));
     }
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?)
@@ -92,6 +92,15 @@ fn no_such_route(path: &str) -> SandboxError {
         ErrorCode::RouteNotFound,
         format!("there is no route {path}; sandboxes are at {SANDBOXES}{{name}}/…"),
     )
+}
+
+/// `allowed` is what the `Allow` header says (RFC 9110, 10.2.1).
+fn wrong_method(method: &Method, route: &str, allowed: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{method} is not a method of {route}; it takes {allowed}"),
+    )
+    .with(ALLOWED, allowed)
 }
 
 /// Lets a request through that carries the secret. Without a secret nobody
@@ -131,6 +140,9 @@ pub fn error_response(error: &SandboxError) -> worker::Result<Response> {
     let response = Response::from_json(&ErrorBody { error })?.with_status(error.code.http_status());
     if error.code == ErrorCode::Unauthorized {
         response.headers().set("www-authenticate", "Bearer")?;
+    }
+    if let Some(allowed) = error.context.get(ALLOWED).and_then(|a| a.as_str()) {
+        response.headers().set("allow", allowed)?;
     }
     Ok(response)
 }

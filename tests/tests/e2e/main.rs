@@ -15,6 +15,7 @@ mod container;
 mod copy_on_write;
 mod corrupt_archive;
 mod dashboard;
+mod documents;
 mod errors_for_every_caller;
 mod exec;
 mod expiry;
@@ -29,9 +30,11 @@ mod isolation;
 mod large_tree;
 mod missing_backup;
 mod missing_settings;
+mod openapi;
 mod production;
 mod progress;
 mod restore;
+mod scale;
 mod selection;
 mod verify;
 
@@ -57,6 +60,8 @@ struct Tests {
     tests: Vec<(&'static str, Test)>,
     /// Whether nothing else may run meanwhile, because time is measured.
     alone: bool,
+    /// Whether it runs only with `--ignored`, because it takes long.
+    on_demand: bool,
 }
 
 /// Lists async functions that take `Arc<Stage>` as tests of their module.
@@ -67,6 +72,7 @@ macro_rules! tests {
                 module: module_path!().rsplit("::").next().unwrap_or_default(),
                 tests: vec![$((stringify!($name), |stage| Box::pin($name(stage)))),+],
                 alone: false,
+                on_demand: false,
             }
         }
     };
@@ -84,6 +90,7 @@ fn all() -> Vec<Tests> {
         copy_on_write::tests(),
         corrupt_archive::tests(),
         dashboard::tests(),
+        documents::tests(),
         errors_for_every_caller::tests(),
         exec::tests(),
         expiry::tests(),
@@ -97,9 +104,11 @@ fn all() -> Vec<Tests> {
         isolation::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
+        openapi::tests(),
         production::tests(),
         progress::tests(),
         restore::tests(),
+        scale::tests(),
         selection::tests(),
         verify::tests(),
     ]
@@ -150,6 +159,7 @@ fn main() -> ExitCode {
                  module,
                  tests,
                  alone,
+                 on_demand,
              }| {
                 let theatre = theatre.clone();
                 tests.into_iter().map(move |(name, test)| {
@@ -157,6 +167,7 @@ fn main() -> ExitCode {
                     Trial::test(format!("{module}::{name}"), move || {
                         theatre.run(test, alone)
                     })
+                    .with_ignored_flag(on_demand)
                 })
             },
         )

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
 use worker::{Method, Request, Response, Url};
 
-use super::{error_response, no_such_route, sandbox_route};
+use super::{error_response, no_such_route, sandbox_route, wrong_method};
 use crate::{sandbox::Sandbox, timing};
 
 /// Answers a request that has been let through.
@@ -94,37 +94,39 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
-        (method, route) if route.starts_with("backups/") => {
-            let id = &route["backups/".len()..];
-            if let Some(id) = id.strip_suffix("/verify") {
+        (method, route) => {
+            let Some(backup) = route.strip_prefix("backups/") else {
+                return Err(no_such(&method, route, url.path()));
+            };
+            if let Some(id) = backup.strip_suffix("/verify") {
                 let id = BackupId::parse(id)?;
                 return match method {
                     Method::Post if wants_events(&request) => sandbox.verify_backup_stream(id),
                     Method::Post => json(&sandbox.verify_backup(id).await?),
-                    _ => Err(wrong_method(&method, route)),
+                    _ => Err(wrong_method(&method, route, "POST")),
                 };
             }
-            let id = BackupId::parse(id)?;
+            let id = BackupId::parse(backup)?;
             match method {
                 Method::Get => json(&sandbox.get_backup(&id).await?),
                 Method::Delete => json(&sandbox.delete_backup(id).await?),
-                _ => Err(wrong_method(&method, route)),
+                _ => Err(wrong_method(&method, route, "DELETE, GET")),
             }
         }
-        (
-            method,
-            "backups" | "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "files"
-            | "list" | "mkdir" | "exists" | "status" | "operation" | "container",
-        ) => Err(wrong_method(&method, route)),
-        _ => Err(no_such_route(url.path())),
     }
 }
 
-fn wrong_method(method: &Method, route: &str) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::MethodNotAllowed,
-        format!("{method} is not a method of {route}"),
-    )
+/// Why a route does not take a method.
+fn no_such(method: &Method, route: &str, path: &str) -> SandboxError {
+    let allowed = match route {
+        "backups" => "GET, POST",
+        "files" => "DELETE, GET, PUT",
+        "list" | "exists" | "status" => "GET",
+        "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "mkdir" => "POST",
+        "operation" | "container" => "DELETE",
+        _ => return no_such_route(path),
+    };
+    wrong_method(method, route, allowed)
 }
 
 /// The parameters of a list, as the method takes them.
