@@ -98,19 +98,20 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             let Some(backup) = route.strip_prefix("backups/") else {
                 return Err(no_such(&method, route, url.path()));
             };
-            if let Some(id) = backup.strip_suffix("/verify") {
-                let id = BackupId::parse(id)?;
-                return match method {
-                    Method::Post if wants_events(&request) => sandbox.verify_backup_stream(id),
-                    Method::Post => json(&sandbox.verify_backup(id).await?),
-                    _ => Err(wrong_method(&method, route, "POST")),
-                };
-            }
-            let id = BackupId::parse(backup)?;
-            match method {
-                Method::Get => json(&sandbox.get_backup(&id).await?),
-                Method::Delete => json(&sandbox.delete_backup(id).await?),
-                _ => Err(wrong_method(&method, route, "DELETE, GET")),
+            match (method, backup.strip_suffix("/verify")) {
+                (Method::Post, Some(id)) => {
+                    let id = BackupId::parse(id)?;
+                    if wants_events(&request) {
+                        return sandbox.verify_backup_stream(id);
+                    }
+                    json(&sandbox.verify_backup(id).await?)
+                }
+                (method, Some(_)) => Err(wrong_method(&method, route, "POST")),
+                (Method::Get, None) => json(&sandbox.get_backup(&BackupId::parse(backup)?).await?),
+                (Method::Delete, None) => {
+                    json(&sandbox.delete_backup(BackupId::parse(backup)?).await?)
+                }
+                (method, None) => Err(wrong_method(&method, route, "DELETE, GET")),
             }
         }
     }
