@@ -26,20 +26,24 @@ class Sandbox {
     this.#id = namespace.idFromName(name);
   }
 
-  createBackup(options) {
-    return this.#call("createBackup", [options]);
+  createBackup(options, { operationId = crypto.randomUUID() } = {}) {
+    return this.#call("createBackup", [options, { operationId }], operationId);
   }
 
   previewBackup(options) {
     return this.#call("previewBackup", [options]);
   }
 
-  restoreBackup(backup, options = {}) {
-    return this.#call("restoreBackup", [backup, options]);
+  restoreBackup(backup, { operationId = crypto.randomUUID(), ...options } = {}) {
+    return this.#call("restoreBackup", [backup, { ...options, operationId }], operationId);
   }
 
   unmountBackup(dir, options = {}) {
     return this.#call("unmountBackup", [dir, options]);
+  }
+
+  operationOutcome(operationId) {
+    return this.#call("operationOutcome", [operationId]);
   }
 
   cancelOperation() {
@@ -110,7 +114,7 @@ class Sandbox {
     return this.#call("stop", []);
   }
 
-  async #call(method, args) {
+  async #call(method, args, operationId) {
     // A stub stays broken once its object has been reset, so every call takes
     // a fresh one; making it costs nothing.
     const stub = this.#namespace.get(this.#id);
@@ -118,25 +122,28 @@ class Sandbox {
     try {
       outcome = await stub.invoke(method, args);
     } catch (error) {
-      throw interruption(method, error);
+      throw await this.#interruption(method, operationId, error);
     }
     if (outcome.error) throw new SandboxError(outcome.error);
     return outcome.value;
   }
-}
 
-/** The runtime marks what befell the Durable Object itself; anything else is a mistake in the call. */
-function interruption(method, error) {
-  if (!error?.retryable && !error?.overloaded && !error?.durableObjectReset) return error;
-  return new SandboxError(
-    {
-      code: "OPERATION_INTERRUPTED",
-      message: `the sandbox's Durable Object went away during ${method}, which may or may not have taken effect: ${error.message}`,
-      context: { committed: null },
-      status: 409,
-    },
-    { cause: error },
-  );
+  /** The runtime marks what befell the Durable Object itself; anything else is a mistake in the call. */
+  async #interruption(method, operationId, error) {
+    if (!error?.retryable && !error?.overloaded && !error?.durableObjectReset) return error;
+    const asked = operationId && (await this.operationOutcome(operationId).catch(() => undefined));
+    const { committed = null, backup } = asked ?? {};
+    const effect = { true: "had taken effect", false: "had not taken effect" }[committed] ?? "may have taken effect";
+    return new SandboxError(
+      {
+        code: "OPERATION_INTERRUPTED",
+        message: `the sandbox's Durable Object went away during ${method}, which ${effect}: ${error.message}`,
+        context: { committed, operationId, ...(committed !== false && backup && { backup }) },
+        status: 409,
+      },
+      { cause: error },
+    );
+  }
 }
 
 /** The sandbox called `name`. */

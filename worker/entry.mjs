@@ -12,6 +12,7 @@ const METHODS = [
   "restoreBackup",
   "unmountBackup",
   "cancelOperation",
+  "operationOutcome",
   "listBackups",
   "getBackup",
   "verifyBackup",

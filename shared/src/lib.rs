@@ -11,6 +11,7 @@ pub mod backup;
 pub mod catalogue;
 pub mod error;
 pub mod files;
+pub mod operation;
 pub mod protocol;
 pub mod report;
 pub mod rules;

@@ -18,7 +18,8 @@ pub enum Setup {
     Main,
     /// Neither credentials, nor a gateway, nor an API token.
     Unconfigured,
-    /// As in development, except that the gateway is a [`crate::faulty_gateway`].
+    /// As in development, except that the gateway is a [`crate::faulty_gateway`]
+    /// and the bucket fails on demand (`tests/consumer/faulty.mjs`).
     Faulty,
     /// As in production: archives travel through presigned URLs of an S3 server.
     Production,

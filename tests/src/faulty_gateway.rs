@@ -10,11 +10,14 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode, header::ETAG},
     response::Response,
 };
 use reqwest::Client;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+/// The MD5 of nothing, quoted.
+const OTHER_ETAG: HeaderValue = HeaderValue::from_static("\"d41d8cd98f00b204e9800998ecf8427e\"");
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +33,21 @@ pub enum Fault {
     RefusesParts,
     /// Every upload of a part but the first is refused, for good.
     RefusesLaterParts,
+    /// Uploads of parts are acknowledged, and forgotten.
+    LosesParts,
+    /// Uploads of parts are acknowledged with the ETags of other bytes.
+    ChangesEtags,
     /// The first attempt at each request is answered with an error that
     /// passes, or with a broken connection.
     FailsOnce,
+    /// The first attempt at each request is answered with this status.
+    AnswersOnce(u16),
+    /// Every read is refused, for good, as with a URL that has expired.
+    RefusesReads,
+    /// The first attempt at each read ends half-way.
+    CutsReadsOnce,
+    /// Every read has a wrong bit in it.
+    ChangesReads,
 }
 
 /// A running faulty gateway. It stops when it is dropped.
@@ -49,6 +64,8 @@ struct Inner {
     /// The Worker's gateway.
     target: String,
     state: Mutex<Faults>,
+    /// Tells that something is held.
+    holds: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -58,13 +75,19 @@ struct Faults {
     seen: HashSet<String>,
     parts: usize,
     failures: usize,
+    held: usize,
     archive_ids: BTreeSet<String>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Pass,
     Hold,
     Change,
+    Lose,
+    ChangeEtag,
+    CutAnswer,
+    ChangeAnswer,
     Refuse(StatusCode),
     BreakOff,
 }
@@ -79,6 +102,7 @@ impl FaultyGateway {
             client,
             target,
             state: Mutex::default(),
+            holds: Notify::new(),
         });
         let router = Router::new().fallback(forward).with_state(inner.clone());
         let task = tokio::spawn(async move {
@@ -108,6 +132,13 @@ impl FaultyGateway {
     /// How many requests have failed on purpose since the fault was set.
     pub fn failures(&self) -> usize {
         self.inner.faults().failures
+    }
+
+    /// Waits until a request is held.
+    pub async fn held(&self) {
+        while self.inner.faults().held == 0 {
+            self.inner.holds.notified().await;
+        }
     }
 
     /// The backups whose archives were asked for since the fault was set.
@@ -140,7 +171,19 @@ impl Inner {
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
         let verdict = match faults.fault {
-            Fault::HoldsParts if is_part => Verdict::Hold,
+            Fault::HoldsParts if is_part => {
+                faults.held += 1;
+                self.holds.notify_one();
+                Verdict::Hold
+            }
+            Fault::LosesParts if is_part => Verdict::Lose,
+            Fault::ChangesEtags if is_part => Verdict::ChangeEtag,
+            Fault::AnswersOnce(status) if is_first_attempt => {
+                Verdict::Refuse(StatusCode::from_u16(status).unwrap_or_default())
+            }
+            Fault::RefusesReads if !is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
+            Fault::CutsReadsOnce if !is_part && is_first_attempt => Verdict::CutAnswer,
+            Fault::ChangesReads if !is_part => Verdict::ChangeAnswer,
             Fault::ChangesPartsOnce if is_part && is_first_attempt => Verdict::Change,
             Fault::RefusesParts if is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::RefusesLaterParts if is_part && faults.parts > 1 => {
@@ -158,10 +201,13 @@ impl Inner {
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
-    let mut change = false;
-    match inner.judge(&request) {
-        Verdict::Pass => {}
-        Verdict::Change => change = true,
+    let verdict = inner.judge(&request);
+    match verdict {
+        Verdict::Lose => {
+            let mut acknowledged = answer(StatusCode::OK, Body::empty());
+            acknowledged.headers_mut().insert(ETAG, OTHER_ETAG);
+            return acknowledged;
+        }
         // Until the agent gives up.
         Verdict::Hold => return std::future::pending().await,
         Verdict::Refuse(status) => return answer(status, Body::empty()),
@@ -170,21 +216,24 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             let broken = futures::stream::once(async { Err::<Vec<u8>, _>(io::Error::other("")) });
             return answer(StatusCode::OK, Body::from_stream(broken));
         }
+        _ => {}
     }
-    match pass_on(&inner, request, change).await {
+    match pass_on(&inner, request, verdict).await {
         Ok(response) => response,
         Err(error) => answer(StatusCode::BAD_GATEWAY, Body::from(error.to_string())),
     }
 }
 
-async fn pass_on(inner: &Inner, request: Request, change: bool) -> anyhow::Result<Response> {
+async fn pass_on(inner: &Inner, request: Request, verdict: Verdict) -> anyhow::Result<Response> {
     let (head, body) = request.into_parts();
     let key_and_query = head.uri.to_string();
     let key_and_query = key_and_query.trim_start_matches("/gateway");
     let mut headers = head.headers;
     headers.remove("host");
     let mut body = to_bytes(body, usize::MAX).await?.to_vec();
-    if change && let Some(byte) = body.last_mut() {
+    if verdict == Verdict::Change
+        && let Some(byte) = body.last_mut()
+    {
         *byte ^= 1;
     }
     let response = inner
@@ -196,7 +245,26 @@ async fn pass_on(inner: &Inner, request: Request, change: bool) -> anyhow::Resul
         .await?;
     let mut answer = answer(response.status(), Body::empty());
     *answer.headers_mut() = response.headers().clone();
-    *answer.body_mut() = Body::from_stream(response.bytes_stream());
+    *answer.body_mut() = match verdict {
+        Verdict::CutAnswer => {
+            let bytes = response.bytes().await?;
+            let half = bytes.slice(..bytes.len() / 2);
+            let cut = Err(io::Error::from(io::ErrorKind::ConnectionReset));
+            Body::from_stream(futures::stream::iter([Ok(half), cut]))
+        }
+        Verdict::ChangeAnswer => {
+            let mut bytes = response.bytes().await?.to_vec();
+            let middle = bytes.len() / 2;
+            if let Some(byte) = bytes.get_mut(middle) {
+                *byte ^= 1;
+            }
+            bytes.into()
+        }
+        _ => Body::from_stream(response.bytes_stream()),
+    };
+    if verdict == Verdict::ChangeEtag {
+        answer.headers_mut().insert(ETAG, OTHER_ETAG);
+    }
     Ok(answer)
 }
 

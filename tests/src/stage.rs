@@ -233,7 +233,10 @@ fn write_config(
     let mut config: toml::Table = fs::read_to_string(&original)?
         .parse()
         .with_context(|| original.display().to_string())?;
-    let main = config["main"].as_str().context("main of wrangler.toml")?;
+    let main = match setup {
+        Setup::Faulty => "tests/consumer/faulty.mjs",
+        _ => config["main"].as_str().context("main of wrangler.toml")?,
+    };
     let main = project::root().join(main).to_string_lossy().into_owned();
     config.insert("main".into(), main.into());
     if setup != Setup::Main {

@@ -14,6 +14,7 @@ use crate::{
     storage::{
         bucket::{BackupBucket, StoredArchive},
         index::Index,
+        journal::Journal,
     },
 };
 
@@ -23,6 +24,7 @@ pub mod delete;
 pub mod overview;
 pub mod preview;
 pub mod prune;
+pub mod recover;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
@@ -36,6 +38,8 @@ pub struct Context<'a> {
     pub lifecycle: &'a Rc<Lifecycle>,
     /// What is stored.
     pub index: &'a Index,
+    /// What has been begun.
+    pub journal: &'a Journal,
     /// Where it says how far it is.
     pub progress: ProgressReport<'a>,
     /// Whether its result is still wanted.
@@ -46,6 +50,11 @@ impl Context<'_> {
     /// The bucket; its failures are reported as `on_failure`.
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
         BackupBucket::open(self.config, on_failure)
+    }
+
+    /// Settles what did not come to its end.
+    async fn recover(&self) -> Result<()> {
+        recover::recover(self.journal, self.config, self.lifecycle, self.index).await
     }
 
     /// The next event of an operation, or the error `code` once it is cancelled.

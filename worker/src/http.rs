@@ -1,6 +1,11 @@
 //! The HTTP front of the Worker: authentication, and the way to a sandbox.
 
-use sandbox_shared::{ErrorCode, Result, SandboxError, rules};
+use routes::{OPERATION_ID_HEADER, OPERATIONS};
+use sandbox_shared::{
+    BackupId, ErrorCode, Result, SandboxError,
+    operation::{OperationId, OperationOutcome},
+    rules,
+};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use worker::{Env, Headers, Method, Request, Response};
@@ -8,6 +13,7 @@ use worker::{Env, Headers, Method, Request, Response};
 use crate::{
     backup::overview,
     config::{API_TOKEN, Config, SANDBOX_BINDING},
+    random_bytes,
     storage::{bucket::BackupBucket, gateway},
     timing,
 };
@@ -56,19 +62,53 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
     if path == SANDBOXES.trim_end_matches('/') {
         return stored_sandboxes(&request, config).await;
     }
-    let (name, _) = sandbox_route(&path)?;
-    let name = percent_encoding::percent_decode_str(name)
+    let (encoded, route) = sandbox_route(&path)?;
+    let name = percent_encoding::percent_decode_str(encoded)
         .decode_utf8()
         .map_err(|_| SandboxError::invalid_request("sandbox name is not UTF-8"))?;
     rules::check_sandbox_name(&name)?;
-    let unavailable =
-        |error: worker::Error| SandboxError::new(ErrorCode::InternalError, error.to_string());
-    env.durable_object(SANDBOX_BINDING)
-        .and_then(|sandboxes| sandboxes.get_by_name(&name))
-        .map_err(unavailable)?
-        .fetch_with_request(request)
-        .await
-        .map_err(unavailable)
+    // A stub stays broken once its object has been reset.
+    let stub = || {
+        env.durable_object(SANDBOX_BINDING)
+            .and_then(|sandboxes| sandboxes.get_by_name(&name))
+    };
+    let request = request.clone_mut().map_err(internal)?;
+    let headers = request.headers();
+    let given = headers.get(OPERATION_ID_HEADER).map_err(internal)?;
+    let operation = match given {
+        Some(given) => OperationId::parse(&given)?,
+        None => (&BackupId::from_random(random_bytes()?)).into(),
+    };
+    headers
+        .set(OPERATION_ID_HEADER, operation.as_str())
+        .map_err(internal)?;
+    let is_journaled = request.method() == Method::Post && matches!(route, "backups" | "restore");
+    let lost = match stub().map_err(internal)?.fetch_with_request(request).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error.to_string(),
+    };
+    if !is_journaled {
+        return Err(SandboxError::new(
+            ErrorCode::OperationInterrupted,
+            format!("the sandbox went away in the middle of the request: {lost}"),
+        )
+        .with("committed", serde_json::Value::Null));
+    }
+    let ask = format!(
+        "https://sandbox{SANDBOXES}{encoded}/{OPERATIONS}{}",
+        operation.as_str()
+    );
+    let outcome: OperationOutcome = async {
+        let mut response = stub()?.fetch_with_str(&ask).await?;
+        response.json().await
+    }
+    .await
+    .unwrap_or_else(|_: worker::Error| OperationOutcome::uncertain(operation));
+    Err(outcome.interrupted(&lost))
+}
+
+fn internal(error: worker::Error) -> SandboxError {
+    SandboxError::new(ErrorCode::InternalError, error.to_string())
 }
 
 async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
@@ -76,8 +116,7 @@ async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response
         return Err(wrong_method(&request.method(), SANDBOXES, "GET"));
     }
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
-    Response::from_json(&overview::overview(&bucket).await?)
-        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
+    Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }
 
 /// Splits `/v1/sandboxes/{name}/{rest}`.

@@ -42,6 +42,10 @@ const RENEWAL_MARGIN: Duration = Duration::from_secs(600);
 /// Before a renewal that failed is tried again.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 
+/// From the beginning of a backup, or from the last time, until it is looked
+/// whether it was interrupted.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(60);
+
 /// Where it is kept in storage what the alarm is for.
 const ALARMS_KEY: &str = "alarms";
 /// Where the token is kept in storage.
@@ -67,11 +71,15 @@ struct Alarms {
     sleep: Option<i64>,
     /// A URL is to be renewed.
     renewal: Option<i64>,
+    /// What an interrupted backup left is to be removed.
+    #[serde(default)]
+    recovery: Option<i64>,
 }
 
 impl Alarms {
     fn first(self) -> Option<i64> {
-        [self.sleep, self.renewal].into_iter().flatten().min()
+        let all = [self.sleep, self.renewal, self.recovery];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -274,6 +282,16 @@ impl Lifecycle {
         }
     }
 
+    /// Has the alarm look whether a backup that begins now was interrupted.
+    pub async fn recover_later(&self) -> Result<()> {
+        let alarms = self.alarms().await?;
+        if alarms.recovery.is_some_and(|set| set > now()) {
+            return Ok(());
+        }
+        let recovery = Some(now() + millis(RECOVERY_PAUSE));
+        self.set_alarms(Alarms { recovery, ..alarms }).await
+    }
+
     async fn alarms(&self) -> Result<Alarms> {
         if let Some(known) = *self.alarms.borrow() {
             return Ok(known);
@@ -299,12 +317,23 @@ impl Lifecycle {
     }
 
     /// The alarm rang: stops the container, unless it is in use, and renews
-    /// what is about to expire.
-    pub async fn on_alarm(&self) -> Result<()> {
-        let Alarms { sleep, .. } = self.alarms().await?;
+    /// what is about to expire. `recovered` says whether nothing is left of
+    /// interrupted backups.
+    pub async fn on_alarm(&self, recovered: bool) -> Result<()> {
+        let Alarms {
+            sleep, recovery, ..
+        } = self.alarms().await?;
+        let recovery = match recovery {
+            Some(at) if at <= now() => (!recovered).then(|| now() + millis(RECOVERY_PAUSE)),
+            later => later,
+        };
         let is_time = sleep.is_some_and(|at| at <= now());
         if is_time && self.uses.get() == 0 {
-            self.set_alarms(Alarms::default()).await?;
+            self.set_alarms(Alarms {
+                recovery,
+                ..Alarms::default()
+            })
+            .await?;
             return self.stop().await;
         }
         let sleep = match is_time {
@@ -314,7 +343,12 @@ impl Lifecycle {
         // What fails must not keep the container from sleeping.
         let renewal = self.renew_all().await;
         let renewal = renewal.unwrap_or_else(|_| Some(now() + millis(RENEWAL_PAUSE)));
-        self.set_alarms(Alarms { sleep, renewal }).await
+        self.set_alarms(Alarms {
+            sleep,
+            renewal,
+            recovery,
+        })
+        .await
     }
 
     async fn renew_all(&self) -> Result<Option<i64>> {
@@ -422,9 +456,17 @@ mod tests {
 
     #[test]
     fn the_alarm_is_for_what_comes_first() {
-        let alarms = |sleep, renewal| Alarms { sleep, renewal }.first();
-        assert_eq!(alarms(Some(5), Some(3)), Some(3));
-        assert_eq!(alarms(Some(5), None), Some(5));
-        assert_eq!(alarms(None, None), None);
+        let alarms = |sleep, renewal, recovery| {
+            let alarms = Alarms {
+                sleep,
+                renewal,
+                recovery,
+            };
+            alarms.first()
+        };
+        assert_eq!(alarms(Some(5), Some(3), Some(4)), Some(3));
+        assert_eq!(alarms(Some(5), None, Some(4)), Some(4));
+        assert_eq!(alarms(Some(5), None, None), Some(5));
+        assert_eq!(alarms(None, None, None), None);
     }
 }

@@ -1,18 +1,25 @@
 //! Backups, restores, verifications and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use sandbox_shared::{
-    BackupId, Result, SandboxError, Strategy, backup::iso8601, protocol::CreateProgress,
+    BackupId, Result, SandboxError, Strategy,
+    backup::iso8601,
+    operation::{OperationId, OperationOutcome},
+    protocol::CreateProgress,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    backup::Context, clock, config::Config, lifecycle::Lifecycle, metrics::DataPoint,
-    storage::index::Index,
+    backup::{Context, recover},
+    clock,
+    config::Config,
+    lifecycle::Lifecycle,
+    metrics::DataPoint,
+    storage::{index::Index, journal::Journal},
 };
 
 /// How long the past counts in a rate: a second ago nearly all of it, ten
@@ -236,6 +243,9 @@ pub struct Operations {
     config: Rc<Config>,
     lifecycle: Rc<Lifecycle>,
     index: Rc<Index>,
+    journal: Journal,
+    /// Whether what an earlier life of this object left has been settled.
+    recovered: Cell<bool>,
     /// Taken by the operation that runs; fair, so others follow in order.
     turn: Mutex<()>,
     running: watch::Sender<Option<Running>>,
@@ -243,11 +253,18 @@ pub struct Operations {
 
 impl Operations {
     /// None so far.
-    pub fn new(config: Rc<Config>, lifecycle: Rc<Lifecycle>, index: Rc<Index>) -> Self {
+    pub fn new(
+        config: Rc<Config>,
+        lifecycle: Rc<Lifecycle>,
+        index: Rc<Index>,
+        journal: Journal,
+    ) -> Self {
         Self {
             config,
             lifecycle,
             index,
+            journal,
+            recovered: Cell::new(false),
             turn: Mutex::new(()),
             running: watch::Sender::new(None),
         }
@@ -260,10 +277,17 @@ impl Operations {
         operation: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
         let _turn = self.turn.lock().await;
+        if !self.recovered.get()
+            && let Err(error) = self.settle().await
+        {
+            // It does not keep this operation from running, and is tried again.
+            worker::console_error!("cleaning up after an interrupted operation: {error}");
+        }
         let context = Context {
             config: &self.config,
             lifecycle: &self.lifecycle,
             index: &self.index,
+            journal: &self.journal,
             progress: ProgressReport {
                 operations: self,
                 cancellation: cancellation.clone(),
@@ -275,6 +299,35 @@ impl Operations {
             running.report(&self.config, self.index.sandbox(), result.as_ref().err());
         }
         result
+    }
+
+    async fn settle(&self) -> Result<()> {
+        recover::recover(&self.journal, &self.config, &self.lifecycle, &self.index).await?;
+        self.recovered.set(true);
+        Ok(())
+    }
+
+    /// Settles what did not come to its end, unless an operation is under way.
+    /// Says whether there is nothing left to settle.
+    pub async fn recover(&self) -> bool {
+        let Ok(_turn) = self.turn.try_lock() else {
+            return false;
+        };
+        let settled = self.settle().await;
+        if let Err(error) = &settled {
+            worker::console_error!("cleaning up after an interrupted operation: {error}");
+        }
+        settled.is_ok()
+    }
+
+    /// What became of an operation.
+    pub async fn outcome(&self, operation: OperationId) -> Result<OperationOutcome> {
+        if !self.recovered.get() {
+            // Nothing runs in this object yet: the operation is one of another life.
+            let _turn = self.turn.lock().await;
+            self.settle().await?;
+        }
+        self.journal.outcome(operation)
     }
 
     /// The operation that runs.

@@ -23,6 +23,7 @@ use sandbox_shared::{
         ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
         ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
     },
+    operation::{OperationId, OperationOutcome},
     protocol::{Exec, MountStatus, UnmountBackup, UnmountResult, paths},
     report::BackupPreview,
     rules,
@@ -47,7 +48,7 @@ use crate::{
     lifecycle::{AgentInUse, Lifecycle},
     operations::{Cancellation, Operation, Operations},
     sse,
-    storage::{bucket::BackupBucket, index::Index},
+    storage::{bucket::BackupBucket, index::Index, journal::Journal},
 };
 
 mod rpc;
@@ -69,12 +70,14 @@ impl DurableObject for Sandbox {
             state.id().to_string(),
             state.id().name(),
         ));
+        let journal = Journal::new(state.storage().sql());
         let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
             operations: Rc::new(Operations::new(
                 config.clone(),
                 lifecycle.clone(),
                 index.clone(),
+                journal,
             )),
             index,
             lifecycle,
@@ -87,7 +90,8 @@ impl DurableObject for Sandbox {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        match self.lifecycle.on_alarm().await {
+        let recovered = self.operations.recover().await;
+        match self.lifecycle.on_alarm(recovered).await {
             Ok(()) => Response::empty(),
             Err(error) => Err(error.to_string().into()),
         }
@@ -119,16 +123,30 @@ pub struct ContainerStatus {
 
 impl Sandbox {
     /// Archives a directory into the bucket.
-    pub async fn create_backup(&self, options: BackupOptions) -> Result<CreatedBackup> {
-        create_backup(&self.operations, options, Cancellation::default()).await
+    pub async fn create_backup(
+        &self,
+        options: BackupOptions,
+        operation: Option<OperationId>,
+    ) -> Result<CreatedBackup> {
+        create_backup(
+            &self.operations,
+            options,
+            operation,
+            Cancellation::default(),
+        )
+        .await
     }
 
     /// The same as server-sent events: [`OperationEvent`]s, the last of which
     /// is the result or the error. It is cancelled when the reader goes away.
-    pub fn create_backup_stream(&self, options: BackupOptions) -> Result<Response> {
+    pub fn create_backup_stream(
+        &self,
+        options: BackupOptions,
+        operation: Option<OperationId>,
+    ) -> Result<Response> {
         let options = options.validate(&self.config.allowed_roots()?)?;
         self.operation_stream(async |operations, cancellation| {
-            create_backup(&operations, options, cancellation).await
+            create_backup(&operations, options, operation, cancellation).await
         })
     }
 
@@ -140,15 +158,29 @@ impl Sandbox {
     }
 
     /// Gives a directory back, copy-on-write.
-    pub async fn restore_backup(&self, request: RestoreRequest) -> Result<RestoreBackupResult> {
-        restore_backup(&self.operations, request, Cancellation::default()).await
+    pub async fn restore_backup(
+        &self,
+        request: RestoreRequest,
+        operation: Option<OperationId>,
+    ) -> Result<RestoreBackupResult> {
+        restore_backup(
+            &self.operations,
+            request,
+            operation,
+            Cancellation::default(),
+        )
+        .await
     }
 
     /// The same as server-sent events, like [`Self::create_backup_stream`].
-    pub fn restore_backup_stream(&self, request: RestoreRequest) -> Result<Response> {
+    pub fn restore_backup_stream(
+        &self,
+        request: RestoreRequest,
+        operation: Option<OperationId>,
+    ) -> Result<Response> {
         let request = request.validate(&self.config.allowed_roots()?)?;
         self.operation_stream(async |operations, cancellation| {
-            restore_backup(&operations, request, cancellation).await
+            restore_backup(&operations, request, operation, cancellation).await
         })
     }
 
@@ -207,6 +239,11 @@ impl Sandbox {
 
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
         BackupBucket::open(&self.config, on_failure)
+    }
+
+    /// What became of a backup or restore whose answer was lost.
+    pub async fn operation_outcome(&self, operation: OperationId) -> Result<OperationOutcome> {
+        self.operations.outcome(operation).await
     }
 
     /// Ends the operation that runs, and leaves nothing of it.
@@ -415,12 +452,13 @@ impl Sandbox {
 async fn create_backup(
     operations: &Operations,
     options: BackupOptions,
+    operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<CreatedBackup> {
     operations
         .run(cancellation, async |context| {
             auto_restore::put_back(context).await?;
-            create::create(context, options).await
+            create::create(context, options, operation).await
         })
         .await
 }
@@ -428,11 +466,12 @@ async fn create_backup(
 async fn restore_backup(
     operations: &Operations,
     request: RestoreRequest,
+    operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<RestoreBackupResult> {
     operations
         .run(cancellation, async |context| {
-            restore::restore(context, request).await
+            restore::restore(context, request, operation).await
         })
         .await
 }

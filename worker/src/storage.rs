@@ -8,6 +8,7 @@
 pub mod bucket;
 pub mod gateway;
 pub mod index;
+pub mod journal;
 pub mod keys;
 pub mod presign;
 pub mod sigv4;

@@ -25,6 +25,7 @@ mod files;
 mod foreign_backup;
 mod guide;
 mod http_routes;
+mod interruption;
 mod invalid_input;
 mod isolation;
 mod large_tree;
@@ -36,6 +37,7 @@ mod progress;
 mod restore;
 mod scale;
 mod selection;
+mod store_faults;
 mod verify;
 
 use std::{
@@ -100,6 +102,7 @@ fn all() -> Vec<Tests> {
         foreign_backup::tests(),
         guide::tests(),
         http_routes::tests(),
+        interruption::tests(),
         invalid_input::tests(),
         isolation::tests(),
         missing_backup::tests(),
@@ -110,6 +113,7 @@ fn all() -> Vec<Tests> {
         restore::tests(),
         scale::tests(),
         selection::tests(),
+        store_faults::tests(),
         verify::tests(),
     ]
 }

@@ -1,18 +1,18 @@
 //! `createBackup`: archive a directory, straight into the bucket.
 //!
-//! The upload is noted in the Durable Object's storage before it begins, so
-//! that an object that is restarted in the middle can remove it. The metadata
-//! is written last: until then, and after any failure, there is no backup.
+//! It is noted in the journal before it begins, so that an object that is
+//! restarted in the middle can remove what there is of it. The metadata is
+//! written last: until then, and after any failure, there is no backup.
 
 use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, EntryCounts, ErrorCode, Result,
     SandboxError,
     backup::METADATA_VERSION,
+    operation::{OperationId, OperationState},
     protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
     report::BackupReport,
 };
-use serde::{Deserialize, Serialize};
-use worker::Storage;
+use serde::Serialize;
 
 use super::{Context, cancelled_error};
 use crate::{
@@ -20,11 +20,12 @@ use crate::{
     clock,
     operations::Phase,
     random_bytes,
-    storage::{bucket::BackupBucket, presign::Presigner},
+    storage::{
+        bucket::BackupBucket,
+        journal::{Journal, Kind, State},
+        presign::Presigner,
+    },
 };
-
-/// Where the upload under way is noted in storage.
-const JOURNAL_KEY: &str = "upload-under-way";
 
 /// What `createBackup` gives: the handle, and what became of the directory.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,34 +42,39 @@ pub struct CreatedBackup {
     pub report: BackupReport,
 }
 
-/// An upload that may have to be removed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct UploadUnderWay {
-    id: BackupId,
-    upload_id: String,
-}
-
 /// Makes a backup.
-pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<CreatedBackup> {
+pub async fn create(
+    context: &Context<'_>,
+    options: BackupOptions,
+    operation: Option<OperationId>,
+) -> Result<CreatedBackup> {
     let options = options.validate(&context.config.allowed_roots()?)?;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupCreateFailed)?;
-    let storage = context.lifecycle.storage();
-    remove_interrupted(&storage, &bucket).await?;
 
     let id = BackupId::from_random(random_bytes()?);
+    let operation = operation.unwrap_or_else(|| (&id).into());
     let created_at = clock::now();
-    context.begin("createBackup", &id, &options.dir);
-    let agent = context.lifecycle.agent().await?;
-    let mut upload = Upload {
-        id: &id,
-        agent: &agent,
-        presigner: &presigner,
-        bucket: &bucket,
-        storage: &storage,
-        under_way: None,
+    let backup = DirectoryBackup {
+        id: id.clone(),
+        dir: options.dir.clone(),
     };
+    context
+        .journal
+        .begin(&operation, Kind::Create, &backup, created_at)?;
+    context.begin(Kind::Create.as_str(), &id, &options.dir);
     let stored = async {
+        context.lifecycle.recover_later().await?;
+        let agent = context.lifecycle.agent().await?;
+        let mut upload = Upload {
+            id: &id,
+            operation: &operation,
+            agent: &agent,
+            presigner: &presigner,
+            bucket: &bucket,
+            journal: context.journal,
+            upload_id: None,
+        };
         let archive = upload.run(&options, context).await?;
         if context.cancellation.is_requested() {
             return Err(cancelled_error(ErrorCode::BackupCreateFailed));
@@ -91,7 +97,12 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
             sandbox_name: context.index.sandbox_name().map(str::to_owned),
             format_version: Some(METADATA_VERSION),
         };
-        bucket.put_metadata(&metadata).await?;
+        if let Err(error) = bucket.put_metadata(&metadata).await {
+            // The answer may have been lost, not the object.
+            if !bucket.exists(&id).await.unwrap_or_default() {
+                return Err(error);
+            }
+        }
         // The backup exists now, with or without its entry in the index.
         if let Err(error) = context.index.put(&metadata) {
             worker::console_error!("indexing backup {id}: {error}");
@@ -101,23 +112,25 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
     .await;
     match stored {
         Ok(archive) => {
-            // A note that stays is removed by the next backup, which finds the metadata.
-            if let Err(error) = storage.delete(JOURNAL_KEY).await {
-                worker::console_warn!("removing the note of a finished upload: {error}");
+            let committed = State::Settled(OperationState::Committed);
+            // One that stays is settled before the next operation, which finds the metadata.
+            if let Err(error) = context.journal.set(&operation, committed) {
+                worker::console_warn!("closing the entry of a finished backup: {error}");
             }
             Ok(CreatedBackup {
-                backup: DirectoryBackup {
-                    id,
-                    dir: options.dir,
-                },
+                backup,
                 size_bytes: archive.size_bytes,
                 counts: archive.counts,
                 report: archive.report,
             })
         }
         Err(error) => {
-            // If this fails too, the note stays and the next backup tries again.
-            if let Err(left) = remove_interrupted(&storage, &bucket).await {
+            // If this fails too, the entry stays, and it is tried again.
+            let cleaned_up = async {
+                context.journal.set(&operation, State::Failed)?;
+                context.recover().await
+            };
+            if let Err(left) = cleaned_up.await {
                 worker::console_error!("cleaning up after a failed backup: {left}");
             }
             Err(error)
@@ -128,11 +141,13 @@ pub async fn create(context: &Context<'_>, options: BackupOptions) -> Result<Cre
 /// One archive on its way into the bucket.
 struct Upload<'a> {
     id: &'a BackupId,
+    operation: &'a OperationId,
     agent: &'a Agent,
     presigner: &'a Presigner,
     bucket: &'a BackupBucket,
-    storage: &'a Storage,
-    under_way: Option<UploadUnderWay>,
+    journal: &'a Journal,
+    /// Once it was created.
+    upload_id: Option<String>,
 }
 
 impl Upload<'_> {
@@ -197,52 +212,23 @@ impl Upload<'_> {
 
     /// The upload's id; the upload is created, and noted, when it is first asked for.
     async fn upload_id(&mut self) -> Result<String> {
-        if let Some(upload) = &self.under_way {
-            return Ok(upload.upload_id.clone());
+        if let Some(upload_id) = &self.upload_id {
+            return Ok(upload_id.clone());
         }
         let upload_id = self.bucket.create_upload(self.id).await?;
-        let upload = UploadUnderWay {
-            id: self.id.clone(),
-            upload_id: upload_id.clone(),
-        };
-        self.storage
-            .put(JOURNAL_KEY, &upload)
-            .await
-            .map_err(|error| SandboxError::new(ErrorCode::BackupCreateFailed, error.to_string()))?;
-        self.under_way = Some(upload);
-        Ok(upload_id)
+        self.journal.note_upload(self.operation, &upload_id)?;
+        Ok(self.upload_id.insert(upload_id).clone())
     }
 
     async fn complete(&self, archive: &UploadedArchive) -> Result<()> {
-        let Some(upload) = &self.under_way else {
+        let Some(upload_id) = &self.upload_id else {
             return Err(SandboxError::new(
                 ErrorCode::BackupCreateFailed,
                 "the agent reported an upload that it had no URLs for",
             ));
         };
         self.bucket
-            .complete_upload(&upload.id, &upload.upload_id, archive)
+            .complete_upload(self.id, upload_id, archive)
             .await
     }
-}
-
-/// Removes what a backup left that did not come to its end. One whose metadata
-/// is there did, and only its note is removed.
-pub async fn remove_interrupted(storage: &Storage, bucket: &BackupBucket) -> Result<()> {
-    let failed =
-        |error: worker::Error| SandboxError::new(ErrorCode::BackupCreateFailed, error.to_string());
-    let noted: Option<UploadUnderWay> = storage.get(JOURNAL_KEY).await.map_err(failed)?;
-    let Some(UploadUnderWay { id, upload_id }) = noted else {
-        return Ok(());
-    };
-    if bucket.metadata(&id).await?.is_none() {
-        // It may have been completed, or aborted already: both refuse this.
-        let aborted = bucket.abort_upload(&id, &upload_id).await;
-        bucket.delete(&id).await?;
-        if let Err(error) = aborted {
-            worker::console_warn!("aborting the upload of {id}: {error}");
-        }
-    }
-    storage.delete(JOURNAL_KEY).await.map_err(failed)?;
-    Ok(())
 }

@@ -1,21 +1,47 @@
 //! `restoreBackup`: give a directory back, copy-on-write.
 
 use sandbox_shared::{
-    BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
+    BackupId, BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
     backup::iso8601,
+    operation::{OperationId, OperationState},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };
 use time::OffsetDateTime;
 
 use super::{Context, auto_restore, find_archive, find_metadata};
-use crate::{clock, operations::Phase, storage::presign::Presigner};
+use crate::{
+    clock,
+    operations::Phase,
+    random_bytes,
+    storage::{
+        journal::{Kind, State},
+        presign::Presigner,
+    },
+};
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
     context: &Context<'_>,
     request: RestoreRequest,
+    operation: Option<OperationId>,
 ) -> Result<RestoreBackupResult> {
     let request = request.validate(&context.config.allowed_roots()?)?;
+    let operation = match operation {
+        Some(operation) => operation,
+        None => (&BackupId::from_random(random_bytes()?)).into(),
+    };
+    let journal = context.journal;
+    journal.begin(&operation, Kind::Restore, &request.backup, clock::now())?;
+    let restored = run(context, request).await;
+    let state = match restored {
+        Ok(_) => OperationState::Committed,
+        Err(_) => OperationState::NotCommitted,
+    };
+    journal.set(&operation, State::Settled(state))?;
+    restored
+}
+
+async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBackupResult> {
     // A failure is about another directory, or this mends it.
     let _ = auto_restore::put_back(context).await;
     let mount = mount(context, &request).await?;
@@ -38,7 +64,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    context.begin("restoreBackup", &backup.id, &backup.dir);
+    context.begin(Kind::Restore.as_str(), &backup.id, &backup.dir);
 
     let metadata = find_metadata(&bucket, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;

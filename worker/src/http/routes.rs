@@ -5,6 +5,7 @@ use sandbox_shared::{
     catalogue::ListBackups,
     error::from_json,
     files::{ListFilesOptions, MkdirOptions},
+    operation::OperationId,
     protocol::UnmountBackup,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,6 +14,12 @@ use worker::{Method, Request, Response, Url};
 
 use super::{error_response, no_such_route, sandbox_route, wrong_method};
 use crate::{sandbox::Sandbox, timing};
+
+/// Operations of a sandbox: `operations/{operationId}`
+pub(super) const OPERATIONS: &str = "operations/";
+
+/// The header of `POST backups` and `POST restore` that names the operation.
+pub(super) const OPERATION_ID_HEADER: &str = "operation-id";
 
 /// Answers a request that has been let through.
 pub async fn handle(sandbox: &Sandbox, request: Request) -> worker::Result<Response> {
@@ -27,10 +34,11 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     match (request.method(), route) {
         (Method::Post, "backups") => {
             let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let operation = operation_id(&request)?;
             if wants_events(&request) {
-                return sandbox.create_backup_stream(options);
+                return sandbox.create_backup_stream(options, operation);
             }
-            let created = sandbox.create_backup(options).await?;
+            let created = sandbox.create_backup(options, operation).await?;
             Ok(json(&created)?.with_status(201))
         }
         (Method::Get, "backups") => json(&sandbox.list_backups(&query(&url)?)?),
@@ -45,10 +53,11 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
         }
         (Method::Post, "restore") => {
             let restore = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let operation = operation_id(&request)?;
             if wants_events(&request) {
-                return sandbox.restore_backup_stream(restore);
+                return sandbox.restore_backup_stream(restore, operation);
             }
-            json(&sandbox.restore_backup(restore).await?)
+            json(&sandbox.restore_backup(restore, operation).await?)
         }
         (Method::Post, "unmount") => {
             let unmount: UnmountBackup = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
@@ -94,6 +103,13 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
+        (method, route) if route.starts_with(OPERATIONS) => match method {
+            Method::Get => {
+                let operation = OperationId::parse(&route[OPERATIONS.len()..])?;
+                json(&sandbox.operation_outcome(operation).await?)
+            }
+            _ => Err(wrong_method(&method, route, "GET")),
+        },
         (method, route) => {
             let Some(backup) = route.strip_prefix("backups/") else {
                 return Err(no_such(&method, route, url.path()));
@@ -115,6 +131,12 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             }
         }
     }
+}
+
+/// How the caller calls this request.
+fn operation_id(request: &Request) -> Result<Option<OperationId>> {
+    let header = request.headers().get(OPERATION_ID_HEADER).ok().flatten();
+    header.map(|id| OperationId::parse(&id)).transpose()
 }
 
 /// Why a route does not take a method.

@@ -9,6 +9,7 @@ use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError,
     error::deserialize,
     files::{Encoding, FileOptions, ReadFileResult},
+    operation::OperationId,
     protocol::{Exec, UnmountBackup},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -18,12 +19,17 @@ use super::Sandbox;
 
 #[wasm_bindgen]
 impl Sandbox {
-    /// `createBackup(options)`
+    /// `createBackup(options, {operationId})`
     #[wasm_bindgen(js_name = createBackup)]
-    pub async fn rpc_create_backup(&self, options: JsValue) -> Result<JsValue, JsValue> {
+    pub async fn rpc_create_backup(
+        &self,
+        options: JsValue,
+        call: JsValue,
+    ) -> Result<JsValue, JsValue> {
         answer(async {
             let options = argument("options", options, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.create_backup(options).await?)
+            let operation = operation_id(&call)?;
+            to_js(&self.create_backup(options, operation).await?)
         })
         .await
     }
@@ -88,8 +94,18 @@ impl Sandbox {
         answer(async { to_js(&self.cancel_operation().await) }).await
     }
 
-    /// `restoreBackup(handle, {strategy, force, autoRestore})`; the options may
-    /// also stand in the handle.
+    /// `operationOutcome(operationId)`
+    #[wasm_bindgen(js_name = operationOutcome)]
+    pub async fn rpc_operation_outcome(&self, operation: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let operation = argument("operationId", operation, ErrorCode::InvalidBackupConfig)?;
+            to_js(&self.operation_outcome(operation).await?)
+        })
+        .await
+    }
+
+    /// `restoreBackup(handle, {strategy, force, autoRestore, operationId})`;
+    /// the options may also stand in the handle.
     #[wasm_bindgen(js_name = restoreBackup)]
     pub async fn rpc_restore_backup(
         &self,
@@ -97,6 +113,7 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
+            let operation = operation_id(&options)?;
             let request = match (backup.dyn_ref::<Object>(), options.dyn_ref::<Object>()) {
                 (Some(backup), Some(options)) => {
                     Object::assign(&Object::assign(&Object::new(), backup), options).into()
@@ -104,7 +121,7 @@ impl Sandbox {
                 _ => backup,
             };
             let request = argument("backup", request, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.restore_backup(request).await?)
+            to_js(&self.restore_backup(request, operation).await?)
         })
         .await
     }
@@ -304,6 +321,15 @@ fn optional<T: DeserializeOwned + Default>(
         return Ok(T::default());
     }
     argument(name, value, code)
+}
+
+/// How the caller calls this call, by which it can ask what became of it.
+fn operation_id(options: &JsValue) -> Result<Option<OperationId>> {
+    let id = Reflect::get(options, &"operationId".into()).unwrap_or(JsValue::UNDEFINED);
+    if id.is_undefined() || id.is_null() {
+        return Ok(None);
+    }
+    argument("operationId", id, ErrorCode::InvalidBackupConfig).map(Some)
 }
 
 /// An id, or a handle that has one.

@@ -74,6 +74,11 @@ pub struct StoredArchive {
     pub etag: String,
 }
 
+/// R2's own messages end in its error number (R2, "Error codes").
+pub(super) fn is_no_such_upload(error: &worker::Error) -> bool {
+    error.to_string().contains("(10024)")
+}
+
 /// Whether an ETag is the MD5 of MD5s and a number of parts. Other stores may
 /// give ETags of other kinds, which say nothing.
 fn is_multipart_etag(etag: &str) -> bool {
@@ -154,10 +159,16 @@ impl BackupBucket {
         }
     }
 
-    /// Removes an upload that will not be completed, or has been already.
+    /// Removes an upload that will not be completed. One that has been, or that
+    /// is gone, is none any more.
     pub async fn abort_upload(&self, id: &BackupId, upload_id: &str) -> Result<()> {
         let upload = self.upload(id, upload_id)?;
-        self.ask("aborting the upload", upload.abort()).await
+        match measure(timing::Part::Store, upload.abort()).await {
+            Err(error) if !is_no_such_upload(&error) => {
+                Err(self.failed("aborting the upload")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What R2 knows of the archive, if it exists.

@@ -14,6 +14,7 @@ use wasm_bindgen_futures::JsFuture;
 use worker::{Bucket, Headers, Method, Range, Request, Response, ResponseBody};
 
 use super::{
+    bucket::is_no_such_upload,
     keys,
     presign::Presigner,
     sigv4::{Refusal, query_pairs},
@@ -64,13 +65,10 @@ impl Failure {
 
 impl From<worker::Error> for Failure {
     fn from(error: worker::Error) -> Self {
-        // R2's own messages end in its error number: 10024 is an unknown
-        // upload, 10025 a part that cannot be found.
-        let message = error.to_string();
-        if message.contains("(10024)") {
+        if is_no_such_upload(&error) {
             return Self::new(404, "NoSuchUpload", "The upload does not exist");
         }
-        worker::console_error!("gateway: {message}");
+        worker::console_error!("gateway: {error}");
         Self::new(500, "InternalError", "R2 failed; try again")
     }
 }

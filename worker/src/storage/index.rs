@@ -279,11 +279,11 @@ fn decode_cursor(text: &str) -> Result<Cursor> {
         .ok_or_else(|| SandboxError::invalid_config("cursor is not one that listBackups gave"))
 }
 
-fn milliseconds(time: OffsetDateTime) -> f64 {
+pub(super) fn milliseconds(time: OffsetDateTime) -> f64 {
     (time.unix_timestamp_nanos() / 1_000_000) as f64
 }
 
-fn from_milliseconds(milliseconds: f64) -> OffsetDateTime {
+pub(super) fn from_milliseconds(milliseconds: f64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(milliseconds as i128 * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -1,0 +1,197 @@
+//! Every call that an operation makes to the store fails once, in every way.
+//! After each the same is true: the operation has succeeded and all of it reads
+//! back, or it has failed with its code and nothing of it is left; and the next
+//! one works.
+
+use std::sync::Arc;
+
+use sandbox_shared::operation::OperationOutcome;
+use sandbox_tests::{
+    consumer::{Sandbox, Setup},
+    faulty_gateway::Fault,
+    stage::Stage,
+    tree,
+};
+use serde_json::{Value, json};
+
+crate::tests![
+    of_the_bucket_while_a_backup_is_made,
+    of_the_bucket_while_cleaning_up,
+    of_the_bucket_while_restoring,
+    of_the_network_that_pass,
+    of_the_network_that_spoil_a_backup,
+    of_the_network_that_spoil_a_restore,
+];
+
+async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, name);
+    sandbox
+        .run("head -c 9000000 /dev/urandom > data; mkdir d; echo x > d/file")
+        .await;
+    sandbox
+}
+
+async fn plan(sandbox: &Sandbox, faults: &[(&str, &str, &str)]) {
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|(operation, key, when)| {
+            json!({ "operation": operation, "key": key, "when": when, "how": "throw" })
+        })
+        .collect();
+    let stub = sandbox.clone().bare_stub();
+    let _: Value = stub.call("planFaults", json!([faults])).await.unwrap();
+}
+
+/// That all that was planned has happened.
+async fn all_happened(sandbox: &Sandbox, step: &str) {
+    let stub = sandbox.clone().bare_stub();
+    let left: u64 = stub.call("faultsLeft", json!([])).await.unwrap();
+    assert_eq!(left, 0, "{step} did not fail");
+}
+
+/// Makes a backup under faults and checks what must be true afterwards.
+/// Gives whether it succeeded.
+async fn all_or_nothing(stage: &Stage, sandbox: &Sandbox, step: &str) -> bool {
+    let operation = step.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let arguments = json!([{ "dir": "/workspace" }, { "operationId": operation }]);
+    let created = sandbox.call("createBackup", arguments).await;
+    let outcome: OperationOutcome = sandbox
+        .call("operationOutcome", json!([operation]))
+        .await
+        .unwrap();
+    let keys = stage.bucket.keys_of(&outcome.backup.unwrap().id).await;
+    let stub = sandbox.clone().bare_stub();
+    let open: u64 = stub.call("openUploads", json!([])).await.unwrap();
+    assert_eq!(open, 0, "{step} leaves an upload");
+    match created {
+        Ok(backup) => {
+            assert_eq!(keys.len(), 2, "{step}");
+            restores(sandbox, &backup).await;
+            true
+        }
+        Err(error) => {
+            assert_eq!(error.code(), "BACKUP_CREATE_FAILED", "{step}: {error:?}");
+            assert!(keys.is_empty(), "{step} leaves {keys:?}");
+            false
+        }
+    }
+}
+
+async fn restores(sandbox: &Sandbox, backup: &Value) {
+    let before = tree::digest(sandbox, "/workspace").await;
+    let elsewhere = json!({ "id": backup["id"], "dir": "/tmp/restored" });
+    sandbox.restore_backup(&elsewhere).await.unwrap();
+    assert_eq!(tree::digest(sandbox, "/tmp/restored").await, before);
+    let _: Value = sandbox
+        .call("unmountBackup", json!(["/tmp/restored"]))
+        .await
+        .unwrap();
+}
+
+async fn of_the_bucket_while_a_backup_is_made(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "bucket-faults").await;
+    for (operation, key, when, succeeds) in [
+        ("createMultipartUpload", "", "before", false),
+        ("complete", "", "before", false),
+        ("complete", "", "after", false),
+        ("head", "data.sqsh", "before", false),
+        ("put", "meta.json", "before", false),
+        // The answer is lost, the metadata is there.
+        ("put", "meta.json", "after", true),
+    ] {
+        let step = format!("{operation} {key} {when}");
+        plan(&sandbox, &[(operation, key, when)]).await;
+        assert_eq!(
+            all_or_nothing(&stage, &sandbox, &step).await,
+            succeeds,
+            "{step}"
+        );
+        all_happened(&sandbox, &step).await;
+    }
+    let backup = serde_json::to_value(sandbox.backup("/workspace").await).unwrap();
+    restores(&sandbox, &backup).await;
+}
+
+async fn of_the_bucket_while_cleaning_up(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "cleaning-up").await;
+    for (operation, key) in [
+        ("abort", ""),
+        ("delete", "meta.json"),
+        ("delete", "data.sqsh"),
+    ] {
+        // Completed, so that there is an archive to delete.
+        let spoilt = ("head", "data.sqsh", "before");
+        plan(&sandbox, &[spoilt, (operation, key, "before")]).await;
+        let options = json!({ "dir": "/workspace" });
+        let error = sandbox.create_backup(options).await.unwrap_err();
+        assert_eq!(error.code(), "BACKUP_CREATE_FAILED", "{operation}");
+        all_happened(&sandbox, operation).await;
+        // What could not be removed then goes before the next one is made.
+        let step = format!("after a failed {operation} of {key}");
+        assert!(all_or_nothing(&stage, &sandbox, &step).await, "{step}");
+    }
+}
+
+async fn of_the_bucket_while_restoring(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "restore-faults").await;
+    let backup = sandbox.backup("/workspace").await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    for (operation, key) in [("get", "meta.json"), ("head", "data.sqsh")] {
+        plan(&sandbox, &[(operation, key, "before")]).await;
+        let error = sandbox.restore_backup(&backup).await.unwrap_err();
+        assert_eq!(error.code(), "BACKUP_RESTORE_FAILED", "{operation}");
+        assert_eq!(sandbox.status().await["mounts"], json!([]), "{operation}");
+        assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+    }
+    sandbox.restore_backup(&backup).await.unwrap();
+    assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+}
+
+async fn of_the_network_that_pass(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "passing-network-faults").await;
+    for fault in [
+        Fault::AnswersOnce(500),
+        Fault::AnswersOnce(503),
+        Fault::AnswersOnce(429),
+        Fault::CutsReadsOnce,
+    ] {
+        let gateway = stage.faulty_gateway(fault).await;
+        let step = format!("{fault:?}");
+        assert!(all_or_nothing(&stage, &sandbox, &step).await, "{step}");
+        assert!(gateway.failures() >= 1, "{step}");
+    }
+}
+
+async fn of_the_network_that_spoil_a_backup(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "spoilt-backups").await;
+    for fault in [Fault::LosesParts, Fault::ChangesEtags] {
+        let gateway = stage.faulty_gateway(fault).await;
+        let step = format!("{fault:?}");
+        assert!(!all_or_nothing(&stage, &sandbox, &step).await, "{step}");
+        assert!(gateway.failures() >= 1, "{step}");
+        gateway.set(Fault::None);
+        let step = format!("after {step}");
+        assert!(all_or_nothing(&stage, &sandbox, &step).await, "{step}");
+    }
+}
+
+async fn of_the_network_that_spoil_a_restore(stage: Arc<Stage>) {
+    let sandbox = sandbox(&stage, "spoilt-restores").await;
+    let backup = sandbox.backup("/workspace").await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    for fault in [Fault::RefusesReads, Fault::ChangesReads] {
+        let gateway = stage.faulty_gateway(fault).await;
+        let error = sandbox.restore_backup(&backup).await.unwrap_err();
+        assert_eq!(error.code(), "BACKUP_RESTORE_FAILED", "{fault:?}");
+        assert!(gateway.failures() >= 1, "{fault:?}");
+        assert_eq!(sandbox.status().await["mounts"], json!([]), "{fault:?}");
+        assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+        gateway.set(Fault::None);
+        sandbox.restore_backup(&backup).await.unwrap();
+        assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+        let _: Value = sandbox
+            .call("unmountBackup", json!(["/workspace"]))
+            .await
+            .unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! What a backup or restore left that did not come to its end: because it
+//! failed, or because the Durable Object was restarted in the middle.
+
+use sandbox_shared::{ErrorCode, Result, operation::OperationState};
+
+use crate::{
+    config::Config,
+    lifecycle::Lifecycle,
+    storage::{
+        bucket::BackupBucket,
+        index::Index,
+        journal::{Journal, Kind, State, Unsettled},
+    },
+};
+
+/// Settles everything in the journal. No operation may be under way.
+pub async fn recover(
+    journal: &Journal,
+    config: &Config,
+    lifecycle: &Lifecycle,
+    index: &Index,
+) -> Result<()> {
+    for entry in journal.unsettled()? {
+        let state = match entry.kind {
+            Kind::Create => {
+                let bucket = BackupBucket::open(config, ErrorCode::BackupCreateFailed)?;
+                settle_backup(&entry, &bucket, index).await?
+            }
+            Kind::Restore => settle_restore(&entry, lifecycle).await?,
+        };
+        journal.set(&entry.operation, State::Settled(state))?;
+    }
+    Ok(())
+}
+
+/// A backup exists if its metadata does, unless its caller has been told that
+/// it failed. Of any other, upload and objects are removed.
+pub(super) async fn settle_backup(
+    entry: &Unsettled,
+    bucket: &BackupBucket,
+    index: &Index,
+) -> Result<OperationState> {
+    let id = &entry.backup.id;
+    if !entry.has_failed && bucket.exists(id).await? {
+        if let Some(metadata) = bucket.metadata(id).await? {
+            index.put(&metadata)?;
+        }
+        return Ok(OperationState::Committed);
+    }
+    if let Some(upload_id) = &entry.upload_id {
+        bucket.abort_upload(id, upload_id).await?;
+    }
+    bucket.delete(id).await?;
+    Ok(OperationState::NotCommitted)
+}
+
+/// The agent drops a restore whose connection breaks, and leaves nothing of it.
+/// Whether it was done before shows only where the backup was not mounted
+/// there already.
+async fn settle_restore(entry: &Unsettled, lifecycle: &Lifecycle) -> Result<OperationState> {
+    let Some(agent) = lifecycle.running_agent().await? else {
+        return Ok(OperationState::NotCommitted);
+    };
+    let wanted = &entry.backup;
+    let mounts = agent.status().await?.mounts;
+    let is_there = mounts
+        .iter()
+        .any(|mount| mount.id == wanted.id && mount.dir == wanted.dir);
+    Ok(match is_there {
+        true => OperationState::Uncertain,
+        false => OperationState::NotCommitted,
+    })
+}
