@@ -112,8 +112,8 @@ fn internal(error: worker::Error) -> SandboxError {
 }
 
 async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
-    if request.method() != Method::Get {
-        return Err(wrong_method(&request.method(), SANDBOXES, "GET"));
+    if method(request) != Some(Method::Get) {
+        return Err(wrong_method(request, SANDBOXES, "GET"));
     }
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
@@ -133,8 +133,15 @@ fn no_such_route(path: &str) -> SandboxError {
     )
 }
 
+/// The method, if it is one that we know. `Request::method` takes others for GET.
+fn method(request: &Request) -> Option<Method> {
+    let method = request.method();
+    (method.as_ref() == request.inner().method()).then_some(method)
+}
+
 /// `allowed` is what the `Allow` header says (RFC 9110, 10.2.1).
-fn wrong_method(method: &Method, route: &str, allowed: &str) -> SandboxError {
+fn wrong_method(request: &Request, route: &str, allowed: &str) -> SandboxError {
+    let method = request.inner().method();
     SandboxError::new(
         ErrorCode::MethodNotAllowed,
         format!("{method} is not a method of {route}; it takes {allowed}"),

@@ -220,11 +220,10 @@ const FOCUSED: &str = r"
 
 /// Everything that can be used and has no name; there is none.
 const NAMELESS: &str = r"
-    return [...document.querySelectorAll('a, button, input, select, progress, [role]')]
+    return [...document.querySelectorAll('a, button, input, select, progress, [role=region], [role=img]')]
         .filter((it) => !(it.getAttribute('aria-label') || it.labels?.[0]?.textContent || it.textContent.trim()
             || document.getElementById(it.getAttribute('aria-labelledby'))))
-        .map((it) => it.id || it.outerHTML)
-        .filter((id) => id !== 'message');
+        .map((it) => it.id || it.outerHTML);
 ";
 
 /// Goes on with Tab until the element of this name has the focus, which must show.

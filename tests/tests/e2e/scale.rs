@@ -54,7 +54,7 @@ async fn put_backups(stage: &Stage, sandbox: &str) {
         .await;
 }
 
-/// What `workerd`, the only one below this process, has in memory: bytes.
+/// Bytes that the `workerd` processes below this one have in memory.
 fn runtime_memory() -> u64 {
     let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).ok();
     let field = |status: &str, name: &str| -> Option<String> {

@@ -12,11 +12,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
 use worker::{Method, Request, Response, Url};
 
-use super::{error_response, no_such_route, sandbox_route, wrong_method};
+use super::{error_response, method, no_such_route, sandbox_route, wrong_method};
 use crate::{sandbox::Sandbox, timing};
 
 /// Operations of a sandbox: `operations/{operationId}`
 pub(super) const OPERATIONS: &str = "operations/";
+
+/// One backup of a sandbox: `backups/{id}`
+const BACKUPS: &str = "backups/";
+/// After it, to have it verified.
+const VERIFY: &str = "/verify";
 
 /// The header of `POST backups` and `POST restore` that names the operation.
 pub(super) const OPERATION_ID_HEADER: &str = "operation-id";
@@ -31,7 +36,10 @@ pub async fn handle(sandbox: &Sandbox, request: Request) -> worker::Result<Respo
 async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     let url = request.url().map_err(internal)?;
     let (_, route) = sandbox_route(url.path())?;
-    match (request.method(), route) {
+    let Some(method) = method(&request) else {
+        return Err(not_taken(&request, route, url.path()));
+    };
+    match (method, route) {
         (Method::Post, "backups") => {
             let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
             let operation = operation_id(&request)?;
@@ -103,18 +111,19 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
-        (method, route) if route.starts_with(OPERATIONS) => match method {
-            Method::Get => {
-                let operation = OperationId::parse(&route[OPERATIONS.len()..])?;
-                json(&sandbox.operation_outcome(operation).await?)
-            }
-            _ => Err(wrong_method(&method, route, "GET")),
-        },
         (method, route) => {
-            let Some(backup) = route.strip_prefix("backups/") else {
-                return Err(no_such(&method, route, url.path()));
-            };
-            match (method, backup.strip_suffix("/verify")) {
+            let not_taken = || not_taken(&request, route, url.path());
+            if let Some(operation) = route.strip_prefix(OPERATIONS) {
+                return match method {
+                    Method::Get => {
+                        let operation = OperationId::parse(operation)?;
+                        json(&sandbox.operation_outcome(operation).await?)
+                    }
+                    _ => Err(not_taken()),
+                };
+            }
+            let id = route.strip_prefix(BACKUPS).ok_or_else(not_taken)?;
+            match (method, id.strip_suffix(VERIFY)) {
                 (Method::Post, Some(id)) => {
                     let id = BackupId::parse(id)?;
                     if wants_events(&request) {
@@ -122,12 +131,9 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                     }
                     json(&sandbox.verify_backup(id).await?)
                 }
-                (method, Some(_)) => Err(wrong_method(&method, route, "POST")),
-                (Method::Get, None) => json(&sandbox.get_backup(&BackupId::parse(backup)?).await?),
-                (Method::Delete, None) => {
-                    json(&sandbox.delete_backup(BackupId::parse(backup)?).await?)
-                }
-                (method, None) => Err(wrong_method(&method, route, "DELETE, GET")),
+                (Method::Get, None) => json(&sandbox.get_backup(&BackupId::parse(id)?).await?),
+                (Method::Delete, None) => json(&sandbox.delete_backup(BackupId::parse(id)?).await?),
+                _ => Err(not_taken()),
             }
         }
     }
@@ -139,17 +145,20 @@ fn operation_id(request: &Request) -> Result<Option<OperationId>> {
     header.map(|id| OperationId::parse(&id)).transpose()
 }
 
-/// Why a route does not take a method.
-fn no_such(method: &Method, route: &str, path: &str) -> SandboxError {
+/// Why a request is not for a route: there is none, or not with its method.
+fn not_taken(request: &Request, route: &str, path: &str) -> SandboxError {
     let allowed = match route {
         "backups" => "GET, POST",
         "files" => "DELETE, GET, PUT",
         "list" | "exists" | "status" => "GET",
         "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "mkdir" => "POST",
         "operation" | "container" => "DELETE",
+        route if route.starts_with(OPERATIONS) => "GET",
+        route if route.starts_with(BACKUPS) && route.ends_with(VERIFY) => "POST",
+        route if route.starts_with(BACKUPS) => "DELETE, GET",
         _ => return no_such_route(path),
     };
-    wrong_method(method, route, allowed)
+    wrong_method(request, route, allowed)
 }
 
 /// The parameters of a list, as the method takes them.
