@@ -1,5 +1,6 @@
 //! What `cargo xtask lifecycle` prints is what Wrangler takes, and asks R2 for
 //! the right rules. Wrangler talks to a stand-in for Cloudflare's API.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::{
     num::NonZeroU64,
