@@ -12,8 +12,8 @@
  * | `OPERATION_INTERRUPTED` | 409 | the Durable Object or the container restarted in the middle; `context.committed` says whether the operation had taken effect, `null` if that cannot be told |
  * | `INVALID_REQUEST` | 400 | a command or file request is malformed |
  * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
- * | `FILE_OPERATION_FAILED` | 500 | the operating system refused |
- * | `EXEC_FAILED` | 500 | the command could not be started at all |
+ * | `FILE_OPERATION_FAILED` | 422 | the operating system refused |
+ * | `EXEC_FAILED` | 422 | the command could not be started at all |
  * | `INTERNAL_ERROR` | 500 | a defect in the product |
  */
 export type ErrorCode =
@@ -256,6 +256,30 @@ export interface PruneResult {
   deleted: Listed<BackupRecord>;
   /** Bytes of their archives. */
   freedBytes: number;
+}
+
+/** What {@link Sandbox.verifyBackup} gives. A damaged archive is a result, not an error. */
+export interface VerifyBackupResult {
+  /** Which backup. */
+  id: string;
+  /** Whether all of it can be read and is what was stored. */
+  valid: boolean;
+  /** Bytes of the archive in the bucket. */
+  sizeBytes: number;
+  /** What is wrong: the first 100. Damaged metadata hides what comes after it. */
+  problems: string[];
+  /** Whether the bytes are those that were stored; other writers record no checksum. */
+  checksum: "matches" | "differs" | "notRecorded";
+  /** Regular files that were met; each name of a hard-linked file counts. */
+  files: number;
+  /** Directories that were met, the top one included. */
+  directories: number;
+  /** Symbolic links that were met. */
+  symlinks: number;
+  /** FIFOs, sockets and device nodes that were met. */
+  special: number;
+  /** Bytes of file content; files with several names count once. */
+  bytes: number;
 }
 
 /**
@@ -505,6 +529,13 @@ export interface Sandbox {
    */
   getBackup(backup: string | { id: string }): Promise<BackupRecord>;
 
+  /**
+   * Reads all of a stored backup in the container, whichever sandbox made it, expired or not, and
+   * tells whether it is whole. Nothing is restored, and nothing of it is kept.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_RESTORE_FAILED` when the archive cannot be fetched, `CONTAINER_UNAVAILABLE`
+   */
+  verifyBackup(backup: string | { id: string }): Promise<VerifyBackupResult>;
+
   /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
   deleteBackup(
     backup: string | { id: string },
@@ -529,7 +560,7 @@ export interface Sandbox {
    */
   cancelOperation(): Promise<{ cancelled: Operation | null }>;
 
-  /** The backups and restores that have ended, the last one first; 1000 are kept. Starts nothing. */
+  /** The backups, restores and verifications that have ended, the last one first; 1000 are kept. Starts nothing. */
   operationLog(query?: OperationLogQuery): Promise<OperationLogPage>;
 
   /**
@@ -577,10 +608,10 @@ export interface Sandbox {
   stop(): Promise<void>;
 }
 
-/** A backup or restore under way. */
+/** A backup, restore or verification under way. */
 export interface Operation {
   /** Which method. */
-  type: "createBackup" | "restoreBackup";
+  type: "createBackup" | "restoreBackup" | "verifyBackup";
   /** Which backup. */
   id: string;
   /** The directory. */
@@ -588,10 +619,8 @@ export interface Operation {
   /** ISO 8601. */
   startedAt: string;
   /** What it does now. */
-  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
-  /** Of a restore: how the directory is served, once that is known. */
-  strategy?: Strategy;
-  /** Bytes of files (backup) or of the archive (restore) that are done. */
+  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting" | "verifying";
+  /** Bytes of files (backup) or of the archive (otherwise) that are done. */
   bytesDone: number;
   /** Bytes there are, when that is known. */
   bytesTotal?: number;
@@ -599,6 +628,8 @@ export interface Operation {
   bytesPerSecond?: number;
   /** Seconds until all bytes are done, at that rate. */
   secondsLeft?: number;
+  /** Of a restore, once it is known. */
+  strategy?: Strategy;
   /** Of a backup: entries found so far. */
   entriesScanned?: number;
   /** Of a backup: bytes of the files found so far. */
@@ -651,12 +682,12 @@ export interface OperationLogQuery {
   cursor?: string;
 }
 
-/** A backup or restore that has ended. */
+/** A backup, restore or verification that has ended. */
 export interface LoggedOperation {
   /** Counts the operations of a sandbox, from 1. */
   number: number;
   /** What it was. */
-  type: "createBackup" | "restoreBackup";
+  type: "createBackup" | "restoreBackup" | "verifyBackup";
   /** Which backup. */
   id: string;
   /** The directory. */
@@ -669,7 +700,7 @@ export interface LoggedOperation {
   error?: string;
   /** Of a restore: how the directory is served. */
   strategy?: Strategy;
-  /** Bytes of files (backup) or of the archive (restore) that were done. */
+  /** Bytes of files (backup) or of the archive (otherwise) that were done. */
   bytes: number;
   /** Of a backup: bytes of archive that R2 has taken. */
   bytesUploaded?: number;

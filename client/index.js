@@ -62,6 +62,10 @@ class Sandbox {
     return this.#call("getBackup", [id]);
   }
 
+  verifyBackup(id) {
+    return this.#call("verifyBackup", [id]);
+  }
+
   deleteBackup(id) {
     return this.#call("deleteBackup", [id]);
   }

@@ -16,6 +16,7 @@ const METHODS = [
   "operationOutcome",
   "listBackups",
   "getBackup",
+  "verifyBackup",
   "deleteBackup",
   "pruneBackups",
   "reindexBackups",

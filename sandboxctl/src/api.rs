@@ -157,11 +157,11 @@ impl SandboxApi {
     /// `POST`s JSON and follows what comes of it. Dropping the events ends it.
     pub(crate) async fn follow(
         &self,
-        route: &str,
+        route: &[&str],
         body: &impl Serialize,
     ) -> Result<Events, Failure> {
         let request = self
-            .request(Method::POST, &[route])?
+            .request(Method::POST, route)?
             .header(header::ACCEPT, "text/event-stream")
             .json(body);
         let response = self.api.send(request).await?;

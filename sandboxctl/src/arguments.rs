@@ -85,6 +85,11 @@ pub(crate) enum Command {
         #[arg(help = BACKUP_HELP)]
         backup: String,
     },
+    /// Read all of a backup, and tell whether it is what was stored
+    Verify {
+        #[arg(help = BACKUP_HELP)]
+        backup: String,
+    },
     /// Delete backups
     Delete {
         #[arg(required = true, help = BACKUP_HELP)]

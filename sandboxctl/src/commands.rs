@@ -26,6 +26,7 @@ mod operation;
 mod prune;
 mod restore;
 mod status;
+mod verify;
 
 /// What a command works with.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Restore(arguments) => {
             restore::restore(&Context::new(&connection)?, arguments).await
         }
+        Command::Verify { backup } => verify::verify(&Context::new(&connection)?, &backup).await,
         Command::Exec(arguments) => {
             interrupt::unless(async { exec::exec(&Context::new(&connection)?, arguments).await })
                 .await
@@ -106,6 +108,7 @@ impl Context {
             Command::Reindex => self.reindex().await,
             Command::Backup(_)
             | Command::Restore(_)
+            | Command::Verify { .. }
             | Command::Exec(_)
             | Command::Completions { .. }
             | Command::Sandboxes => unreachable!("dealt with before"),

@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod report;
 pub mod rules;
 pub mod status;
+pub mod verification;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,

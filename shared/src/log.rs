@@ -1,4 +1,4 @@
-//! What is kept of backups and restores that have ended.
+//! What is kept of operations that have ended.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ pub const DEFAULT_LOG_PAGE: u32 = 100;
 /// Entries that are kept of a sandbox, which are also the most of one page.
 pub const MAX_LOG_ENTRIES: u32 = 1000;
 
+/// The outcome of an operation that has succeeded.
+pub const OK: &str = "ok";
+
 /// An operation that has ended. Holds neither URLs nor secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +31,7 @@ pub struct LoggedOperation {
     pub dir: String,
     /// ISO 8601.
     pub started_at: String,
-    /// `ok`, or the code of the error.
+    /// [`OK`], or the code of the error.
     pub outcome: String,
     /// The message of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +39,7 @@ pub struct LoggedOperation {
     /// How the restored directory is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
-    /// Bytes of files (backup) or of the archive (restore) that were done.
+    /// Bytes of files (backup) or of the archive (otherwise) that were done.
     pub bytes: u64,
     /// Bytes of archive that the store has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +48,13 @@ pub struct LoggedOperation {
     pub duration_ms: u64,
     /// Milliseconds of each phase.
     pub phases_ms: BTreeMap<Phase, u64>,
+}
+
+impl LoggedOperation {
+    /// The code of the error, if it has failed.
+    pub fn error_code(&self) -> Option<&str> {
+        (self.outcome != OK).then_some(&self.outcome)
+    }
 }
 
 /// An operation in the log of its sandbox.

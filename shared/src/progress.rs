@@ -1,4 +1,4 @@
-//! How far a backup or a restore is.
+//! How far an operation is.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub enum OperationKind {
     /// `restoreBackup`, or what puts a directory back when the container has
     /// started again.
     RestoreBackup,
+    /// `verifyBackup`
+    VerifyBackup,
 }
 
 impl OperationKind {
@@ -24,6 +26,7 @@ impl OperationKind {
         match self {
             Self::CreateBackup => "createBackup",
             Self::RestoreBackup => "restoreBackup",
+            Self::VerifyBackup => "verifyBackup",
         }
     }
 }
@@ -43,6 +46,8 @@ pub enum Phase {
     Committing,
     /// The archive is fetched and mounted.
     Mounting,
+    /// The archive is fetched and read.
+    Verifying,
 }
 
 impl Phase {
@@ -54,6 +59,7 @@ impl Phase {
             Self::Uploading => "uploading",
             Self::Committing => "committing",
             Self::Mounting => "mounting",
+            Self::Verifying => "verifying",
         }
     }
 }
@@ -76,7 +82,7 @@ pub struct Operation {
     /// How a restored directory is served, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
-    /// Bytes of files (backup) or of the archive (restore) that are done.
+    /// Bytes of files (backup) or of the archive (otherwise) that are done.
     pub bytes_done: u64,
     /// Bytes there are, when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +93,9 @@ pub struct Operation {
     /// Until all bytes are done, at that rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
+    /// Regular files, once their number is known.
+    #[serde(skip)]
+    pub files: Option<u64>,
     /// More about a backup.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub backup: Option<CreateProgress>,
@@ -106,12 +115,13 @@ impl Operation {
             bytes_total: None,
             bytes_per_second: None,
             seconds_left: None,
+            files: None,
             backup: None,
         }
     }
 }
 
-/// One event of a backup or restore that is streamed. A stream that ends
+/// One event of an operation that is streamed. A stream that ends
 /// without a result ends with `{"error"}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]

@@ -38,3 +38,9 @@ export interface Sample {
   backup: DirectoryBackup;
   previousBackup: DirectoryBackup;
 }
+
+/** What the samples of our own documents assume to be in scope. */
+export interface Document extends Pick<Sample, "env" | "userId"> {
+  /** Says which block runs now. */
+  at(block: string): void;
+}

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod bucket;
 pub mod command_line;
 pub mod consumer;
+pub mod documents;
 pub mod faulty_gateway;
 pub mod http_api;
 pub mod r2_stand_in;

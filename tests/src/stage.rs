@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
+    env,
+    ffi::OsString,
     fs::{self, File},
+    iter,
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,6 +33,7 @@ use crate::{
     bucket::Bucket,
     command_line::CommandLine,
     consumer::{Consumer, Sandbox, Setup},
+    documents,
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
@@ -73,6 +77,7 @@ impl Stage {
         let lock = File::create(state.join("lock"))?;
         let (lock, sandboxctl, host) = spawn_blocking(move || {
             lock.lock()?;
+            documents::write_samples()?;
             artifacts::worker()?;
             artifacts::rust_consumer()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
@@ -175,6 +180,15 @@ impl Stage {
     pub fn http_with(&self, setup: Setup, name: &str, token: Option<&str>) -> HttpApi {
         let worker = worker_address(&self.address, setup);
         HttpApi::new(self.client.clone(), &worker, name, token)
+    }
+
+    /// Where programs are, the command line included.
+    pub fn path_with_sandboxctl(&self) -> OsString {
+        let directory = self.sandboxctl.parent().unwrap_or(Path::new("/"));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::split_paths(&path);
+        env::join_paths(iter::once(directory.to_owned()).chain(path))
+            .expect("the target directory has no colon in its name")
     }
 
     /// The command line, for a sandbox.
@@ -303,6 +317,11 @@ fn write_config(
         config.insert("name".into(), name.into());
     }
     config.insert("vars".into(), toml::Value::try_from(variables)?);
+    if setup == Setup::Main {
+        let metrics = json!([{ "binding": "BACKUP_METRICS", "dataset": "tests" }]);
+        let metrics = toml::Value::try_from(metrics)?;
+        config.insert("analytics_engine_datasets".into(), metrics);
+    }
     // It is built already, and there is no Docker.
     config.remove("build");
     config.remove("containers");

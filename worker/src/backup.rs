@@ -4,7 +4,7 @@ use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
+    BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
     backup::iso8601,
     progress::{Operation, OperationKind},
 };
@@ -16,7 +16,11 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     operations::{Cancellation, ProgressReport},
-    storage::{bucket::BackupBucket, index::Index, journal::Journal},
+    storage::{
+        bucket::{BackupBucket, StoredArchive},
+        index::Index,
+        journal::Journal,
+    },
 };
 
 pub mod auto_restore;
@@ -29,6 +33,7 @@ pub mod recover;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
+pub mod verify;
 
 /// What a verb works with.
 pub struct Context<'a> {
@@ -71,6 +76,25 @@ impl Context<'_> {
         self.progress
             .begin(Operation::new(kind, id.clone(), dir, now));
     }
+}
+
+/// The metadata of a backup, without which there is none.
+pub async fn find_metadata(bucket: &BackupBucket, id: &BackupId) -> Result<BackupMetadata> {
+    let metadata = bucket.metadata(id).await?;
+    metadata.ok_or_else(|| not_found(id, "metadata"))
+}
+
+async fn find_archive(bucket: &BackupBucket, id: &BackupId) -> Result<StoredArchive> {
+    let archive = bucket.archive(id).await?;
+    archive.ok_or_else(|| not_found(id, "archive"))
+}
+
+fn not_found(id: &BackupId, what: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::BackupNotFound,
+        format!("backup {id} has no {what} in the bucket"),
+    )
+    .with("id", id.as_str())
 }
 
 /// The error of an operation that was cancelled.

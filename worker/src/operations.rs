@@ -1,12 +1,12 @@
-//! Backups, restores and unmounts: one at a time, in the order they were
+//! Backups, restores, verifications and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use sandbox_shared::{
-    DirectoryBackup, Result, SandboxError,
+    DirectoryBackup, Result, SandboxError, Strategy,
     backup::iso8601,
-    log::LoggedOperation,
+    log::{LoggedOperation, OK},
     operation::{OperationId, OperationOutcome},
     progress::{Operation, OperationKind, Phase},
 };
@@ -19,6 +19,7 @@ use crate::{
     clock,
     config::Config,
     lifecycle::Lifecycle,
+    metrics::DataPoint,
     storage::{index::Index, journal::Journal, log::OperationLog},
 };
 
@@ -110,7 +111,7 @@ impl Running {
             id: operation.id.clone(),
             dir: operation.dir.clone(),
             started_at: operation.started_at.clone(),
-            outcome: error.map_or("ok", |error| error.code.as_str()).to_owned(),
+            outcome: error.map_or(OK, |error| error.code.as_str()).to_owned(),
             error: error.map(|error| error.message.clone()),
             strategy: operation.strategy,
             bytes: operation.bytes_done,
@@ -186,7 +187,9 @@ impl Operations {
         };
         let result = operation(&context).await;
         if let Some(running) = &*self.running.borrow() {
-            self.note(&running.ended(result.as_ref().err()));
+            let ended = running.ended(result.as_ref().err());
+            self.note(&ended);
+            self.measure(&ended, running.operation.files.unwrap_or_default());
         }
         result
     }
@@ -207,6 +210,25 @@ impl Operations {
         }
         if let Err(error) = self.log.append(operation) {
             worker::console_warn!("the operation is not in the sandbox's log: {error}");
+        }
+    }
+
+    /// Tells the metrics, if there are any.
+    fn measure(&self, operation: &LoggedOperation, files: u64) {
+        let Some(metrics) = &self.config.metrics else {
+            return;
+        };
+        let point = DataPoint {
+            sandbox: self.index.sandbox(),
+            operation: operation.kind.as_str(),
+            code: operation.error_code(),
+            strategy: operation.strategy.map(Strategy::as_str),
+            bytes: operation.bytes,
+            files,
+            milliseconds: operation.duration_ms,
+        };
+        if let Err(error) = point.write(metrics) {
+            worker::console_warn!("writing a data point: {error}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The Durable Object: one sandbox, with a container of its own.
 //!
-//! Backing up, restoring and unmounting happen one at a time, in the order
+//! Backing up, restoring, verifying and unmounting happen one at a time, in the order
 //! they were asked for. Commands and files do not wait for them: a backup is
 //! taken of a live tree.
 
@@ -29,6 +29,7 @@ use sandbox_shared::{
     report::{BackupPreview, CreatedBackup},
     rules,
     status::{ContainerState, ContainerStatus, SandboxStatus},
+    verification::VerifyBackupResult,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -38,7 +39,10 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 
 use crate::{
     agent::{json, with_query},
-    backup::{auto_restore, create, delete, preview, prune, reindex, restore, unmount},
+    backup::{
+        auto_restore, create, delete, find_metadata, preview, prune, reindex, restore, unmount,
+        verify,
+    },
     clock,
     config::Config,
     http,
@@ -178,15 +182,21 @@ impl Sandbox {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let metadata = self.bucket(ErrorCode::BackupNotFound)?.metadata(id).await?;
-        match metadata {
-            Some(metadata) => Ok(BackupRecord::new(metadata, clock::now())),
-            None => Err(SandboxError::new(
-                ErrorCode::BackupNotFound,
-                format!("backup {id} has no metadata in the bucket"),
-            )
-            .with("id", id.as_str())),
-        }
+        let bucket = self.bucket(ErrorCode::BackupNotFound)?;
+        let metadata = find_metadata(&bucket, id).await?;
+        Ok(BackupRecord::new(metadata, clock::now()))
+    }
+
+    /// Reads all of a stored backup, whichever sandbox made it.
+    pub async fn verify_backup(&self, id: BackupId) -> Result<VerifyBackupResult> {
+        verify_backup(&self.operations, id, Cancellation::default()).await
+    }
+
+    /// The same as server-sent events, like [`Self::create_backup_stream`].
+    pub fn verify_backup_stream(&self, id: BackupId) -> Result<Response> {
+        self.operation_stream(async |operations, cancellation| {
+            verify_backup(&operations, id, cancellation).await
+        })
     }
 
     /// Deletes a backup, whichever sandbox made it.
@@ -447,6 +457,18 @@ async fn restore_backup(
     operations
         .run(cancellation, async |context| {
             restore::restore(context, request, operation).await
+        })
+        .await
+}
+
+async fn verify_backup(
+    operations: &Operations,
+    id: BackupId,
+    cancellation: Cancellation,
+) -> Result<VerifyBackupResult> {
+    operations
+        .run(cancellation, async |context| {
+            verify::verify(context, id).await
         })
         .await
 }

@@ -12,6 +12,7 @@ pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod host;
+pub mod lifecycle;
 pub mod process;
 pub mod project;
 pub mod setup;

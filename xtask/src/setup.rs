@@ -7,6 +7,7 @@
 
 mod cargo_tools;
 mod npm;
+mod python;
 mod system;
 mod targets;
 
@@ -37,7 +38,25 @@ pub struct WorkerTools {
 pub fn all() -> Result<WorkerTools> {
     system::ensure()?;
     agent()?;
+    schemathesis()?;
     worker()
+}
+
+/// Installs what compares the HTTP routes with their description, and gives its
+/// path.
+pub fn schemathesis() -> Result<PathBuf> {
+    let (cache, _lock) = locked_cache()?;
+    python::schemathesis(&cache)
+}
+
+/// The cache. Two builds at once would otherwise install the same things into
+/// the same places.
+fn locked_cache() -> Result<(PathBuf, File)> {
+    let cache = project::tool_cache()?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let lock = File::create(cache.join("lock"))?;
+    lock.lock()?;
+    Ok((cache, lock))
 }
 
 /// Installs what the benchmarks measure with, and the programs they compare with.
@@ -59,11 +78,7 @@ pub fn agent() -> Result<()> {
 /// Installs what a build of the Worker needs.
 pub fn worker() -> Result<WorkerTools> {
     targets::ensure(WASM_TARGET)?;
-    let cache = project::tool_cache()?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    // Two builds at once would otherwise install the same things into the same places.
-    let lock = File::create(cache.join("lock"))?;
-    lock.lock()?;
+    let (cache, _lock) = locked_cache()?;
     Ok(WorkerTools {
         worker_build: cargo_tools::worker_build(&cache)?,
         wasm_bindgen: cargo_tools::wasm_bindgen(&cache)?,

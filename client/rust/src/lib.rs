@@ -41,6 +41,7 @@ pub use sandbox_shared::{
         ExcludedEntry, Exclusion, Listed, UnreadableEntry,
     },
     status::{AutoRestore, AutoRestoreStatus, ContainerState, ContainerStatus, SandboxStatus},
+    verification::{ArchiveVerification, ChecksumVerdict, VerifyBackupResult},
 };
 
 use rpc::Argument;
@@ -213,6 +214,17 @@ impl Sandbox {
     /// `BACKUP_NOT_FOUND`
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
         self.call("getBackup", &[id]).await
+    }
+
+    /// Reads all of a stored backup in the container, whichever sandbox made
+    /// it, expired or not, and tells whether it is whole. A damaged archive is
+    /// a result, not an error.
+    ///
+    /// # Errors
+    /// `BACKUP_NOT_FOUND`, `BACKUP_RESTORE_FAILED` when the archive cannot be
+    /// fetched, `CONTAINER_UNAVAILABLE`
+    pub async fn verify_backup(&self, id: &BackupId) -> Result<VerifyBackupResult> {
+        self.call("verifyBackup", &[id]).await
     }
 
     /// Deletes a backup for good, whichever sandbox made it. Deleting what is

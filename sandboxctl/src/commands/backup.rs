@@ -24,7 +24,7 @@ pub(super) async fn create(context: &Context, arguments: Backup) -> Done {
     let Followed {
         answer,
         interrupted,
-    } = follow::<CreatedBackup>(context, "backups", &options).await?;
+    } = follow::<CreatedBackup>(context, &["backups"], &options).await?;
     context.say(&answer, describe)?;
     if interrupted {
         eprintln!("interrupted too late: the backup exists");

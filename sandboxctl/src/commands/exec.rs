@@ -29,7 +29,7 @@ pub(super) async fn exec(context: &Context, arguments: Exec) -> Done {
             stdin,
         },
     };
-    let mut events = context.api.follow("exec", &request).await?;
+    let mut events = context.api.follow(&["exec"], &request).await?;
     loop {
         let event: Answer<ExecEvent> = events.next().await?;
         if context.json {

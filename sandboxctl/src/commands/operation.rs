@@ -1,4 +1,4 @@
-//! Following a backup or a restore, and ending it when the user wants to.
+//! Following an operation, and ending it when the user wants to.
 
 use std::pin::pin;
 
@@ -27,7 +27,7 @@ pub(super) struct Followed<T> {
 /// Runs the operation of `route` and shows how far it is.
 pub(super) async fn follow<T: DeserializeOwned>(
     context: &Context,
-    route: &str,
+    route: &[&str],
     request: &impl Serialize,
 ) -> Result<Followed<T>, Failure> {
     let bar = Bar::show(context.quiet, "waiting for its turn");

@@ -27,7 +27,7 @@ pub(super) async fn restore(context: &Context, arguments: Restore) -> Done {
     let Followed {
         answer,
         interrupted,
-    } = follow::<RestoreBackupResult>(context, "restore", &request).await?;
+    } = follow::<RestoreBackupResult>(context, &["restore"], &request).await?;
     context.say(&answer, |restored| {
         format!(
             "restored {} to {} ({})\n",

@@ -16,6 +16,7 @@ mod container;
 mod copy_on_write;
 mod corrupt_archive;
 mod dashboard;
+mod documents;
 mod errors_for_every_caller;
 mod exec;
 mod expiry;
@@ -31,14 +32,17 @@ mod isolation;
 mod large_tree;
 mod missing_backup;
 mod missing_settings;
+mod openapi;
 mod operation_log;
 mod production;
 mod progress;
 mod restore;
 mod rust_client;
 mod sandboxctl;
+mod scale;
 mod selection;
 mod store_faults;
+mod verify;
 
 use std::{
     pin::Pin,
@@ -62,6 +66,8 @@ struct Tests {
     tests: Vec<(&'static str, Test)>,
     /// Whether nothing else may run meanwhile, because time is measured.
     alone: bool,
+    /// Whether it runs only with `--ignored`, because it takes long.
+    on_demand: bool,
 }
 
 /// Lists async functions that take `Arc<Stage>` as tests of their module.
@@ -72,6 +78,7 @@ macro_rules! tests {
                 module: module_path!().rsplit("::").next().unwrap_or_default(),
                 tests: vec![$((stringify!($name), |stage| Box::pin($name(stage)))),+],
                 alone: false,
+                on_demand: false,
             }
         }
     };
@@ -90,6 +97,7 @@ fn all() -> Vec<Tests> {
         copy_on_write::tests(),
         corrupt_archive::tests(),
         dashboard::tests(),
+        documents::tests(),
         errors_for_every_caller::tests(),
         exec::tests(),
         expiry::tests(),
@@ -104,14 +112,17 @@ fn all() -> Vec<Tests> {
         isolation::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
+        openapi::tests(),
         operation_log::tests(),
         production::tests(),
         progress::tests(),
         restore::tests(),
         rust_client::tests(),
         sandboxctl::tests(),
+        scale::tests(),
         selection::tests(),
         store_faults::tests(),
+        verify::tests(),
     ]
 }
 
@@ -160,6 +171,7 @@ fn main() -> ExitCode {
                  module,
                  tests,
                  alone,
+                 on_demand,
              }| {
                 let theatre = theatre.clone();
                 tests.into_iter().map(move |(name, test)| {
@@ -167,6 +179,7 @@ fn main() -> ExitCode {
                     Trial::test(format!("{module}::{name}"), move || {
                         theatre.run(test, alone)
                     })
+                    .with_ignored_flag(on_demand)
                 })
             },
         )

@@ -11,6 +11,7 @@ use sandbox_shared::{
     progress::OperationKind,
     report::{BackupPreview, CreatedBackup},
     status::{ContainerState, SandboxStatus},
+    verification::VerifyBackupResult,
 };
 use sandbox_tests::{consumer::Setup, stage::Stage};
 use serde_json::{Value, json};
@@ -49,6 +50,12 @@ async fn backups_in_rust(stage: Arc<Stage>) {
     assert_eq!(&record, listed);
     assert_eq!(record.ttl.seconds(), 3600.0);
 
+    let verified: VerifyBackupResult = rust
+        .call(name, "verifyBackup", &created.backup.id)
+        .await
+        .unwrap();
+    assert_eq!((verified.valid, verified.archive.bytes), (true, 5));
+
     let _: Value = rust
         .call(name, "writeFile", ("/workspace/a", "second"))
         .await
@@ -84,7 +91,11 @@ async fn backups_in_rust(stage: Arc<Stage>) {
         .collect();
     assert_eq!(
         kinds,
-        [OperationKind::RestoreBackup, OperationKind::CreateBackup]
+        [
+            OperationKind::RestoreBackup,
+            OperationKind::VerifyBackup,
+            OperationKind::CreateBackup,
+        ]
     );
 
     let named: CreatedBackup = rust

@@ -23,6 +23,7 @@ crate::tests![
     a_backup_is_listed_and_restored,
     backups_are_named_by_what_is_unmistakable,
     a_partial_backup_exits_with_3,
+    a_damaged_backup_exits_with_1,
     what_does_not_exist_exits_with_10,
     a_wrong_token_exits_with_12_and_is_not_shown,
     exec_is_as_if_the_command_ran_here,
@@ -75,6 +76,11 @@ async fn a_backup_is_listed_and_restored(stage: Arc<Stage>) {
     assert!(row.starts_with(created.backup.id.as_str()), "{table}");
     assert!(row.contains("first  /workspace"), "{table}");
     assert!(row.ends_with("in 2 hours"), "{table}");
+
+    let verified = ctl.run(&["verify", "latest"]).await;
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let whole = "is whole: 1 file of 2 B read, the checksum matches\n";
+    assert!(verified.stdout.ends_with(whole), "{verified:?}");
 
     let before = tree::digest(&sandbox, "/workspace/src").await;
     sandbox.run("rm -r src").await;
@@ -152,6 +158,20 @@ async fn a_partial_backup_exits_with_3(stage: Arc<Stage>) {
     assert_eq!(sandbox.run("cat kept").await, "x\n");
 }
 
+async fn a_damaged_backup_exits_with_1(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("ctl-damaged");
+    sandbox.run("seq 100000 > numbers").await;
+    let backup = sandbox.backup("/workspace").await;
+    let key = format!("backups/{}/data.sqsh", backup.id);
+    let mut archive = stage.bucket.get(&key).await.unwrap();
+    archive[1000] ^= 1;
+    stage.bucket.put(&key, archive).await;
+    let ctl = stage.sandboxctl("ctl-damaged");
+    let ran = ctl.run(&["verify", backup.id.as_str()]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("is DAMAGED"), "{ran:?}");
+}
+
 async fn what_does_not_exist_exits_with_10(stage: Arc<Stage>) {
     let ctl = stage.sandboxctl("ctl-absent");
     let absent = "00000000-0000-4000-8000-000000000000";
@@ -159,6 +179,7 @@ async fn what_does_not_exist_exits_with_10(stage: Arc<Stage>) {
         &["restore", absent][..],
         &["restore", absent, "/workspace"],
         &["show", absent],
+        &["verify", absent],
         &["show", "00000000"],
         &["restore", "latest"],
     ] {

@@ -148,6 +148,7 @@ impl Upload<'_> {
             let next = context.next(&mut events, ErrorCode::BackupCreateFailed);
             match next.await? {
                 CreateEvent::Scanned { counts } => context.progress.update(|operation| {
+                    operation.files = Some(counts.files);
                     operation.phase = Phase::Uploading;
                     operation.bytes_total = Some(counts.bytes);
                 }),

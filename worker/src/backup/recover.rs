@@ -27,6 +27,8 @@ pub async fn recover(
                 settle_backup(&entry, &bucket, index).await?
             }
             OperationKind::RestoreBackup => settle_restore(&entry, lifecycle).await?,
+            // Changes nothing, and is never noted.
+            OperationKind::VerifyBackup => OperationState::NotCommitted,
         };
         journal.set(&entry.operation, State::Settled(state))?;
     }

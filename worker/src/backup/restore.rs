@@ -9,7 +9,7 @@ use sandbox_shared::{
 };
 use time::OffsetDateTime;
 
-use super::{Context, auto_restore};
+use super::{Context, auto_restore, find_archive, find_metadata};
 use crate::{
     clock, random_bytes,
     storage::{journal::State, presign::Presigner},
@@ -67,23 +67,9 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
-    let not_found = |what: &str| {
-        SandboxError::new(
-            ErrorCode::BackupNotFound,
-            format!("backup {} has no {what} in the bucket", backup.id),
-        )
-        .with("id", backup.id.as_str())
-    };
-    let metadata = bucket
-        .metadata(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("metadata"))?;
+    let metadata = find_metadata(&bucket, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;
-    let size_bytes = bucket
-        .archive(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("archive"))?
-        .size_bytes;
+    let size_bytes = find_archive(&bucket, &backup.id).await?.size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,
@@ -94,6 +80,8 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
         ));
     }
 
+    let files = metadata.counts.map(|counts| counts.files);
+    context.progress.update(|operation| operation.files = files);
     let agent = context.lifecycle.agent().await?;
     let (url, url_expires_at) = presigner.read_archive(&backup.id, clock::now());
     let request = RestoreBackup {
@@ -121,9 +109,10 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
                 operation.bytes_total = Some(bytes_total);
             }),
             RestoreEvent::Mounted(mount) => {
+                let strategy = Some(mount.strategy);
                 context
                     .progress
-                    .update(|operation| operation.strategy = Some(mount.strategy));
+                    .update(|operation| operation.strategy = strategy);
                 context.lifecycle.renew_for(&mount).await?;
                 return Ok(mount);
             }

@@ -60,6 +60,12 @@ impl Sandbox {
         answer(async { to_js(&self.get_backup(&id_argument(id)?).await?) }).await
     }
 
+    /// `verifyBackup(id)`
+    #[wasm_bindgen(js_name = verifyBackup)]
+    pub async fn rpc_verify_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.verify_backup(id_argument(id)?).await?) }).await
+    }
+
     /// `deleteBackup(id)`
     #[wasm_bindgen(js_name = deleteBackup)]
     pub async fn rpc_delete_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
