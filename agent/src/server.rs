@@ -408,10 +408,11 @@ async fn verify_backup(State(agent): State<Agent>, request: Body) -> Result {
     let VerifyBackup { source } = body(request, ErrorCode::InvalidBackupConfig).await?;
     let bytes_total = source.size_bytes;
     let (state, store) = (agent.state.clone(), agent.store.clone());
+    let cache_bytes = agent.config.cache_bytes;
     Ok(event_stream(&agent, |events| async move {
         let checked = Arc::new(AtomicU64::new(0));
         let verified = reporting(
-            verify::verify(source, store, &state, Arc::clone(&checked)),
+            verify::verify(source, store, &state, cache_bytes, Arc::clone(&checked)),
             &events,
             || VerifyEvent::Progress {
                 bytes_checked: checked.load(Ordering::Relaxed),

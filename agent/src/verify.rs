@@ -1,9 +1,9 @@
 //! Finding out whether a stored archive is whole, without restoring it.
 //!
 //! All of it is read: every inode, every block of content, and every byte for
-//! the checksum, most of them fetched only once. At most [`CACHE`] bytes of it
-//! are on disk at a time, in files without a name, and memory holds the list of
-//! its blocks and a few of them. Damage is a finding; what fails is only what
+//! the checksum, most of them fetched only once. At most [`CACHE`] bytes of it,
+//! or fewer if restored directories may keep fewer, are on disk at a time, in
+//! files without a name; memory holds the list of its blocks and a few of them. Damage is a finding; what fails is only what
 //! says nothing about the archive, as a store that cannot be reached.
 
 use std::{
@@ -60,12 +60,14 @@ impl From<VerifyError> for SandboxError {
     }
 }
 
-/// Reads all of a stored archive. `checked` hears how many bytes of it have
-/// been. Dropping the future ends the work.
+/// Reads all of a stored archive, of which at most `cache_bytes` bytes may be on
+/// disk. `checked` hears how many have been read. Dropping the future ends the
+/// work.
 pub async fn verify(
     source: ArchiveSource,
     store: Store,
     state: &StateDir,
+    cache_bytes: Option<u64>,
     checked: Arc<AtomicU64>,
 ) -> Result<ArchiveVerification, VerifyError> {
     let ArchiveSource {
@@ -79,7 +81,7 @@ pub async fn verify(
         // It is compared here: an archive with another one can be looked into
         // all the same.
         checksum: None,
-        limit: Some(CACHE),
+        limit: Some(cache_bytes.unwrap_or(CACHE).min(CACHE)),
     };
     let address = Address::new(&url, url_expires_at)?;
     let dir = state.temporary_dir()?;

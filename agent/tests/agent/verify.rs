@@ -1,21 +1,24 @@
 //! Archives that are read through without being restored.
 
+use std::process::Command;
+
 use sandbox_shared::{
     ErrorCode, SandboxError,
-    protocol::{ArchiveSource, UploadedArchive, VerifyBackup, VerifyEvent, paths},
+    protocol::{ArchiveSource, UploadedArchive, VerifyBackup, VerifyEvent, env, paths},
     verification::{ArchiveVerification, ChecksumVerdict},
 };
 
 use crate::{
-    harness::{Agent, Events, Playground, eventually},
+    harness::{Agent, Events, PROGRAM, Playground, eventually},
     store::{Fault, Limits, Store},
 };
 
 const MIB: usize = 1 << 20;
-/// An archive of more than may be on disk.
-const FILES: usize = 300;
+/// What may be on disk, in bytes; an archive of all files is larger.
+const CACHE: usize = 32 * MIB;
+const FILES: usize = 80;
 /// Of the agent, in bytes.
-const MOST_MEMORY: u64 = 200 << 20;
+const MOST_MEMORY: u64 = 160 << 20;
 
 fn request(store: &Store, archive: &UploadedArchive) -> VerifyBackup {
     VerifyBackup {
@@ -61,7 +64,9 @@ async fn an_archive_of_more_than_there_is_room_for_is_read_in_little_memory() {
         let agent = Agent::start(&playground);
         agent.backup(&make_files(&playground, FILES), &store).await
     };
-    let agent = Agent::start(&playground);
+    let mut program = Command::new(PROGRAM);
+    program.env(env::CACHE_BYTES, CACHE.to_string());
+    let agent = Agent::start_by(program, &playground);
     let found = verify(&agent, &request(&store, &archive)).await.unwrap();
     assert_eq!(found.problems, [""; 0]);
     assert_eq!(found.checksum, ChecksumVerdict::Matches);
@@ -71,7 +76,7 @@ async fn an_archive_of_more_than_there_is_room_for_is_read_in_little_memory() {
     assert_eq!(playground.footprint(), [].into());
 
     let mut bytes = store.archive().to_vec();
-    bytes[123 * MIB] ^= 1;
+    bytes[71 * MIB] ^= 1;
     store.set_archive(bytes);
     let found = verify(&agent, &request(&store, &archive)).await.unwrap();
     assert_eq!(found.checksum, ChecksumVerdict::Differs);

@@ -234,8 +234,8 @@ function row(backup) {
     element("td", { className: "wrap" }, backup.name ?? "–"),
     element("td", { className: "wrap" }, element("code", {}, backup.dir)),
     element("td", { className: "number" }, bytes(backup.sizeBytes)),
-    element("td", {}, expired ? "expired" : time(backup.expiresAt)),
-    element("td", {}, ...(expired ? [] : [button("Restore", restore), " "]), button("Verify", verify), " ", button("Delete", remove)),
+    element("td", { className: expired ? "" : "expires" }, expired ? "expired" : time(backup.expiresAt)),
+    element("td", { className: "actions" }, ...(expired ? [] : [button("Restore", restore), " "]), button("Verify", verify), " ", button("Delete", remove)),
   );
 }
 
