@@ -12,8 +12,8 @@
  * | `OPERATION_INTERRUPTED` | 409 | the Durable Object or the container restarted in the middle; `context.committed` says whether the operation had taken effect, `null` if that cannot be told |
  * | `INVALID_REQUEST` | 400 | a command or file request is malformed |
  * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
- * | `FILE_OPERATION_FAILED` | 500 | the operating system refused |
- * | `EXEC_FAILED` | 500 | the command could not be started at all |
+ * | `FILE_OPERATION_FAILED` | 422 | the operating system refused |
+ * | `EXEC_FAILED` | 422 | the command could not be started at all |
  * | `INTERNAL_ERROR` | 500 | a defect in the product |
  */
 export type ErrorCode =
@@ -32,6 +32,7 @@ export type ErrorCode =
 
 /** What every method of a {@link Sandbox} throws when the operation fails. */
 export declare class SandboxError extends Error {
+  /** Always this. */
   readonly name: "SandboxError";
   /** Machine-readable reason. */
   readonly code: ErrorCode;
@@ -97,6 +98,7 @@ export interface EntryCounts {
   files: number;
   /** The top one included. */
   directories: number;
+  /** Symbolic links. */
   symlinks: number;
   /** FIFOs, sockets and device nodes. */
   special: number;
@@ -112,7 +114,9 @@ export interface EntryCounts {
 
 /** How many there were, and the first of them: all that are worth sending. */
 export interface Listed<T> {
+  /** All of them. */
   count: number;
+  /** In the order they were met. */
   first: T[];
 }
 
@@ -128,7 +132,9 @@ export interface BackupReport {
    * archive; of the others, it has what was read.
    */
   changed: Listed<{
+    /** Which entry. */
     path: string;
+    /** What became of it. */
     change: "vanished" | "retyped" | "replaced" | "shrunk" | "grown" | "modified";
   }>;
   /** Directories that were kept empty because they are other file systems. */
@@ -139,15 +145,20 @@ export interface BackupReport {
 
 /** What {@link Sandbox.previewBackup} gives. */
 export interface BackupPreview {
+  /** The directory. */
   dir: string;
+  /** What would be in the archive and what would be left out. */
   counts: EntryCounts;
   /** Paths that would be in the archive, relative to `dir`; at most the first 10,000. */
   included: Listed<string>;
   /** What rules leave out, with everything below; at most the first 10,000. */
   excluded: Listed<{
+    /** Which entry. */
     path: string;
+    /** The option that leaves it out. */
     rule: "excludes" | "gitignore" | "excludeCaches" | "excludeLargerThan";
   }>;
+  /** What else was met. */
   report: BackupReport;
 }
 
@@ -155,12 +166,15 @@ export interface BackupPreview {
 export interface CreatedBackup extends DirectoryBackup {
   /** Bytes of the archive. */
   readonly sizeBytes: number;
+  /** What went into it and what was left out. */
   readonly counts: EntryCounts;
+  /** What was met. */
   readonly report: BackupReport;
 }
 
 /** A stored backup. */
 export interface BackupRecord extends DirectoryBackup {
+  /** As given to {@link Sandbox.createBackup}. */
   readonly name: string | null;
   /** Bytes of the archive. */
   readonly sizeBytes: number;
@@ -174,16 +188,21 @@ export interface BackupRecord extends DirectoryBackup {
   readonly state: "active" | "expired";
   /** The id of the Durable Object that made it; absent from other writers, as are the fields below. */
   readonly sandbox?: string;
+  /** How the archive is compressed. */
   readonly compression?: Compression;
+  /** What the archive holds. */
   readonly counts?: EntryCounts;
 }
 
 /** What {@link Sandbox.listBackups} takes: filters, an order, a page. */
 export interface ListBackups {
+  /** Only backups of this directory. */
   dir?: string;
+  /** Only backups of this name. */
   name?: string;
+  /** Only backups that can, or can no longer, be restored. */
   state?: "active" | "expired";
-  /** `createdAt` when absent. */
+  /** What they are sorted by; `createdAt` when absent. */
   sort?: "createdAt" | "expiresAt" | "sizeBytes" | "name" | "dir";
   /** `desc` when absent. */
   order?: "asc" | "desc";
@@ -195,6 +214,7 @@ export interface ListBackups {
 
 /** What {@link Sandbox.listBackups} gives. */
 export interface BackupPage {
+  /** At most as many as were asked for. */
   backups: BackupRecord[];
   /** For the next page; absent from the last. */
   cursor?: string;
@@ -208,27 +228,58 @@ export interface BackupPage {
 export interface PruneBackups {
   /** Only backups of this directory. */
   dir?: string;
+  /** Keep the last so many. */
   keepLast?: number;
+  /** Keep the newest of each of the last so many hours that have one. */
   keepHourly?: number;
+  /** The same of days. */
   keepDaily?: number;
+  /** The same of weeks. */
   keepWeekly?: number;
+  /** The same of months. */
   keepMonthly?: number;
   /** Keep what was made within so many seconds before the newest one. */
   keepWithin?: number;
-  /** Delete what can no longer be restored, whatever the rules say. */
+  /** Delete what can no longer be restored, whatever the rules say. False when absent. */
   expired?: boolean;
-  /** Delete nothing, and tell what would be deleted. */
+  /** Delete nothing, and tell what would be deleted. False when absent. */
   dryRun?: boolean;
 }
 
 /** What {@link Sandbox.pruneBackups} gives. */
 export interface PruneResult {
+  /** Whether nothing was deleted. */
   dryRun: boolean;
+  /** How many backups are kept. */
   kept: number;
   /** What was deleted, or would be; at most the first 1000. */
   deleted: Listed<BackupRecord>;
   /** Bytes of their archives. */
   freedBytes: number;
+}
+
+/** What {@link Sandbox.verifyBackup} gives. A damaged archive is a result, not an error. */
+export interface VerifyBackupResult {
+  /** Which backup. */
+  id: string;
+  /** Whether all of it can be read and is what was stored. */
+  valid: boolean;
+  /** Bytes of the archive in the bucket. */
+  sizeBytes: number;
+  /** What is wrong: the first 100. Damaged metadata hides what comes after it. */
+  problems: string[];
+  /** Whether the bytes are those that were stored; other writers record no checksum. */
+  checksum: "matches" | "differs" | "notRecorded";
+  /** Regular files that were met; each name of a hard-linked file counts. */
+  files: number;
+  /** Directories that were met, the top one included. */
+  directories: number;
+  /** Symbolic links that were met. */
+  symlinks: number;
+  /** FIFOs, sockets and device nodes that were met. */
+  special: number;
+  /** Bytes of file content; files with several names count once. */
+  bytes: number;
 }
 
 /**
@@ -307,12 +358,18 @@ export interface ExecResult {
 
 /** One event of {@link Sandbox.execStream}; `exit` is always the last. */
 export type ExecEvent =
+  /** It runs, in a process group of this number. */
   | { type: "start"; pid: number }
+  /** It wrote to standard output: whole characters; bytes that are not UTF-8 became U+FFFD. */
   | { type: "stdout"; data: string }
+  /** It wrote to standard error, likewise. */
   | { type: "stderr"; data: string }
+  /** It is over. */
   | {
       type: "exit";
+      /** As in {@link ExecResult}. */
       exitCode: number;
+      /** Whether the timeout ended it. */
       timedOut: boolean;
       /** Milliseconds from start to exit. */
       duration: number;
@@ -345,6 +402,7 @@ export interface MkdirOptions {
 export interface FileOperationResult {
   /** A failure is thrown, never returned. */
   success: true;
+  /** What was operated on. */
   path: string;
 }
 
@@ -378,7 +436,9 @@ export interface FileInfo {
 
 /** What {@link Sandbox.listFiles} gives, sorted by relative path. */
 export interface ListFilesResult extends FileOperationResult {
+  /** The entries. */
   files: FileInfo[];
+  /** How many. */
   count: number;
 }
 
@@ -415,6 +475,7 @@ export interface MountStatus {
 
 /** A directory that is put back when the container starts again. */
 export interface AutoRestoreStatus extends DirectoryBackup {
+  /** The strategy that was asked for. */
   strategy?: Strategy;
   /** Why it could not be, when that was last tried. */
   error?: { code: ErrorCode; message: string; context?: Record<string, unknown> };
@@ -429,7 +490,7 @@ export interface Sandbox {
    * Takes a snapshot of a directory into R2.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  createBackup(options: BackupOptions): Promise<CreatedBackup>;
+  createBackup(options: BackupOptions, call?: CallOptions): Promise<CreatedBackup>;
 
   /**
    * Tells what a backup with the same options would hold. Stores nothing.
@@ -445,7 +506,17 @@ export interface Sandbox {
    * `autoRestore`.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
    */
-  restoreBackup(backup: RestoreRequest, options?: RestoreOptions): Promise<RestoreBackupResult>;
+  restoreBackup(
+    backup: RestoreRequest,
+    options?: RestoreOptions & CallOptions,
+  ): Promise<RestoreBackupResult>;
+
+  /**
+   * What became of a backup or restore whose answer was lost. The client asks by itself when the
+   * Durable Object goes away in the middle of a call: `context.committed` of the error says it.
+   * @throws `INVALID_BACKUP_CONFIG`
+   */
+  operationOutcome(operationId: string): Promise<OperationOutcome>;
 
   /**
    * Takes a restored directory away again; what it covered reappears. Where
@@ -464,6 +535,13 @@ export interface Sandbox {
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`
    */
   getBackup(backup: string | { id: string }): Promise<BackupRecord>;
+
+  /**
+   * Reads all of a stored backup in the container, whichever sandbox made it, expired or not, and
+   * tells whether it is whole. Nothing is restored, and nothing of it is kept.
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_RESTORE_FAILED` when the archive cannot be fetched, `CONTAINER_UNAVAILABLE`
+   */
+  verifyBackup(backup: string | { id: string }): Promise<VerifyBackupResult>;
 
   /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
   deleteBackup(
@@ -488,6 +566,9 @@ export interface Sandbox {
    * {@link Sandbox.status} shows what is under way.
    */
   cancelOperation(): Promise<{ cancelled: Operation | null }>;
+
+  /** The backups, restores and verifications that have ended, the last one first; 1000 are kept. Starts nothing. */
+  operationLog(query?: OperationLogQuery): Promise<OperationLogPage>;
 
   /**
    * Runs a command with `/bin/sh -c` and waits for its end.
@@ -515,12 +596,16 @@ export interface Sandbox {
   /** Reads a file. Content that is not UTF-8 arrives as base64, whatever was asked for. */
   readFile(path: string, options?: FileOptions): Promise<ReadFileResult>;
 
+  /** What is in a directory. */
   listFiles(path: string, options?: ListFilesOptions): Promise<ListFilesResult>;
 
+  /** Deletes a file or a symbolic link. */
   deleteFile(path: string): Promise<FileOperationResult>;
 
+  /** Makes a directory. */
   mkdir(path: string, options?: MkdirOptions): Promise<FileOperationResult>;
 
+  /** Whether something is at a path. */
   exists(path: string): Promise<ExistsResult>;
 
   /** How the container is, and what is restored in it. Starts nothing. */
@@ -530,23 +615,28 @@ export interface Sandbox {
   stop(): Promise<void>;
 }
 
-/** A backup or restore under way. */
+/** A backup, restore or verification under way. */
 export interface Operation {
-  type: "createBackup" | "restoreBackup";
+  /** Which method. */
+  type: "createBackup" | "restoreBackup" | "verifyBackup";
   /** Which backup. */
   id: string;
+  /** The directory. */
   dir: string;
   /** ISO 8601. */
   startedAt: string;
-  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting";
-  /** Bytes of files (backup) or of the archive (restore) that are done. */
+  /** What it does now. */
+  phase: "starting" | "scanning" | "uploading" | "committing" | "mounting" | "verifying";
+  /** Bytes of files (backup) or of the archive (otherwise) that are done. */
   bytesDone: number;
   /** Bytes there are, when that is known. */
   bytesTotal?: number;
-  /** Of `bytesDone`, lately. */
+  /** Bytes of `bytesDone` in a second, lately. */
   bytesPerSecond?: number;
-  /** Until all bytes are done, at that rate. */
+  /** Seconds until all bytes are done, at that rate. */
   secondsLeft?: number;
+  /** Of a restore, once it is known. */
+  strategy?: Strategy;
   /** Of a backup: entries found so far. */
   entriesScanned?: number;
   /** Of a backup: bytes of the files found so far. */
@@ -561,9 +651,85 @@ export interface Operation {
   bytesUploaded?: number;
 }
 
+/** How a call is called. */
+export interface CallOptions {
+  /**
+   * By this the caller can ask for {@link Sandbox.operationOutcome}, even if it is itself
+   * interrupted: up to 64 letters, digits, `-` and `_`, another for each call. A random UUID when
+   * absent.
+   */
+  operationId?: string;
+}
+
+/** What {@link Sandbox.operationOutcome} gives. */
+export interface OperationOutcome {
+  /** As it was given. */
+  operationId: string;
+  /**
+   * `committed` when it has taken effect; `notCommitted` when it has not, and nothing is left of
+   * it; `uncertain` when that cannot be told, and it is safe to repeat; `unknown` when it never
+   * began, or ended long ago.
+   */
+  state: "running" | "committed" | "notCommitted" | "uncertain" | "unknown";
+  /** Whether it has taken effect; `null` if that cannot be told, or not yet. */
+  committed: boolean | null;
+  /** Which method. */
+  type?: "createBackup" | "restoreBackup";
+  /** The backup that it made or restored. */
+  backup?: DirectoryBackup;
+  /** ISO 8601. */
+  startedAt?: string;
+}
+
+/** What {@link Sandbox.operationLog} takes. */
+export interface OperationLogQuery {
+  /** Entries of a page: 1 to 1000, 100 when absent. */
+  limit?: number;
+  /** Of the page before. */
+  cursor?: string;
+}
+
+/** A backup, restore or verification that has ended. */
+export interface LoggedOperation {
+  /** Counts the operations of a sandbox, from 1. */
+  number: number;
+  /** What it was. */
+  type: "createBackup" | "restoreBackup" | "verifyBackup";
+  /** Which backup. */
+  id: string;
+  /** The directory. */
+  dir: string;
+  /** ISO 8601. */
+  startedAt: string;
+  /** How it ended. */
+  outcome: "ok" | ErrorCode;
+  /** The message of the error. */
+  error?: string;
+  /** Of a restore: how the directory is served. */
+  strategy?: Strategy;
+  /** Bytes of files (backup) or of the archive (otherwise) that were done. */
+  bytes: number;
+  /** Of a backup: bytes of archive that R2 has taken. */
+  bytesUploaded?: number;
+  /** Milliseconds from start to end. */
+  durationMs: number;
+  /** Milliseconds of each phase. */
+  phasesMs: Partial<Record<Operation["phase"], number>>;
+}
+
+/** What {@link Sandbox.operationLog} gives. */
+export interface OperationLogPage {
+  /** The last one first. */
+  operations: LoggedOperation[];
+  /** For the next page; absent from the last. */
+  cursor?: string;
+}
+
 /** What {@link Sandbox.status} gives. */
 export interface SandboxStatus {
+  /** The container. */
   container: {
+    /** A stopped one starts with the first call that needs it. */
     state: "running" | "stopped";
     /** How backups can be served in it, best first; empty while it is stopped. */
     strategies: Strategy[];
@@ -572,12 +738,15 @@ export interface SandboxStatus {
   mounts: MountStatus[];
   /** What is put back when the container starts again. */
   autoRestore: AutoRestoreStatus[];
+  /** The operation that runs. */
   operation: Operation | null;
 }
 
 /** What {@link getSandbox} needs of a binding; every `DurableObjectNamespace` has it. */
 export interface SandboxNamespace {
+  /** As Cloudflare's. */
   idFromName(name: string): unknown;
+  /** As Cloudflare's. */
   get(id: any): unknown;
 }
 

@@ -50,12 +50,20 @@ class Sandbox {
     return this.#call("cancelOperation", []);
   }
 
+  operationLog(query = {}) {
+    return this.#call("operationLog", [query]);
+  }
+
   listBackups(query = {}) {
     return this.#call("listBackups", [query]);
   }
 
   getBackup(id) {
     return this.#call("getBackup", [id]);
+  }
+
+  verifyBackup(id) {
+    return this.#call("verifyBackup", [id]);
   }
 
   deleteBackup(id) {

@@ -18,7 +18,10 @@ use sandbox_shared::{
 use serde::Serialize;
 
 use crate::{
-    archive::image::{self, Description},
+    archive::{
+        image::{self, Description},
+        squashfs::reader::FileSource,
+    },
     config::{Config, cache_bytes_from_env, state_dir_from_env},
     init,
     mount::{Mounts, Restore, Source, daemon},
@@ -210,8 +213,8 @@ async fn restore(
 
 fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Result<()> {
     image::read_through(file)?;
-    let open = std::fs::File::open(file).map_err(about(file))?;
-    let actual = checksum::of_file(&open, part_size)
+    let archive = FileSource::open(file).map_err(about(file))?;
+    let actual = checksum::of_archive(&archive, part_size)
         .map_err(about(file))?
         .sha256;
     match expected {

@@ -20,3 +20,4 @@ mod progress;
 pub mod server;
 pub mod state;
 pub mod transfer;
+pub mod verify;

@@ -32,7 +32,8 @@ use sandbox_shared::{
     files::ExecEvent,
     protocol::{
         AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, Exec, FileQuery, PartUrls,
-        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, paths,
+        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, VerifyBackup,
+        VerifyEvent, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,6 +53,7 @@ use crate::{
     progress::reporting,
     state::StateDir,
     transfer::{Store, upload::PartAddresses},
+    verify,
 };
 
 /// Longest JSON body, in bytes: a batch of part URLs, or a command with its input.
@@ -93,6 +95,7 @@ fn json<T: Serialize>(value: &T) -> Response {
 #[derive(Clone)]
 pub struct Agent {
     config: Arc<Config>,
+    state: StateDir,
     store: Store,
     mounts: Mounts,
     /// Backups that wait for part URLs.
@@ -126,7 +129,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
         )
     })?;
     let store = Store::new()?;
-    let mounts = Mounts::new(state, store.clone(), config.cache_bytes);
+    let mounts = Mounts::new(state.clone(), store.clone(), config.cache_bytes);
     if let Err(error) = mounts.clean_up().await {
         eprintln!("sandbox-agent: something of an earlier agent could not be removed: {error}");
     }
@@ -135,6 +138,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
     let (stop, stopping) = watch::channel(false);
     let agent = Agent {
         config: Arc::new(config),
+        state,
         store,
         mounts: mounts.clone(),
         uploads: Arc::default(),
@@ -174,12 +178,13 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
 
 /// All routes, behind the token.
 fn router(agent: Agent) -> Router {
-    let routes: [(&str, MethodRouter<Agent>); 12] = [
+    let routes: [(&str, MethodRouter<Agent>); 13] = [
         (paths::STATUS, get(status)),
         (paths::BACKUPS, post(create_backup)),
         (paths::PREVIEW, post(preview_backup)),
         (paths::BACKUP_PARTS, post(give_parts)),
         (paths::RESTORES, post(restore_backup)),
+        (paths::VERIFY, post(verify_backup)),
         (paths::MOUNT_URL, post(renew_url)),
         (paths::UNMOUNT, post(unmount_backup)),
         (paths::EXEC, post(run_command)),
@@ -390,6 +395,30 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
         let last = restored.map_or_else(
             |error| RestoreEvent::Failed(error.into()),
             RestoreEvent::Mounted,
+        );
+        let _ = events.send(last).await;
+    }))
+}
+
+async fn verify_backup(State(agent): State<Agent>, request: Body) -> Result {
+    let VerifyBackup { source } = body(request, ErrorCode::InvalidBackupConfig).await?;
+    let bytes_total = source.size_bytes;
+    let (state, store) = (agent.state.clone(), agent.store.clone());
+    let cache_bytes = agent.config.cache_bytes;
+    Ok(event_stream(&agent, |events| async move {
+        let checked = Arc::new(AtomicU64::new(0));
+        let verified = reporting(
+            verify::verify(source, store, &state, cache_bytes, Arc::clone(&checked)),
+            &events,
+            || VerifyEvent::Progress {
+                bytes_checked: checked.load(Ordering::Relaxed),
+                bytes_total,
+            },
+        )
+        .await;
+        let last = verified.map_or_else(
+            |error| VerifyEvent::Failed(error.into()),
+            VerifyEvent::Verified,
         );
         let _ = events.send(last).await;
     }))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Prefix of temporary files, by which a new agent recognises what one that
 /// was killed left behind.
@@ -53,13 +53,26 @@ impl StateDir {
         Ok(file)
     }
 
-    /// Removes temporary files whose process is gone.
+    /// A directory that is removed when it is dropped, locked as
+    /// [`Self::temporary_file`] is.
+    pub fn temporary_dir(&self) -> io::Result<TemporaryDir> {
+        let dir = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .tempdir_in(self.root.join("tmp"))?;
+        let lock = File::open(dir.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(TemporaryDir { dir, _lock: lock })
+    }
+
+    /// Removes temporary files and directories whose process is gone.
     pub fn remove_leftovers(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(self.root.join("tmp"))? {
             let path = entry?.path();
             let abandoned = File::open(&path)
                 .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-            if abandoned {
+            if abandoned && path.symlink_metadata()?.is_dir() {
+                std::fs::remove_dir_all(&path)?;
+            } else if abandoned {
                 std::fs::remove_file(&path)?;
             }
         }
@@ -72,6 +85,20 @@ impl StateDir {
         let file = File::create(self.root.join("lock"))?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
+    }
+}
+
+/// See [`StateDir::temporary_dir`].
+#[derive(Debug)]
+pub struct TemporaryDir {
+    dir: TempDir,
+    _lock: File,
+}
+
+impl TemporaryDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 

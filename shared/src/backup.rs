@@ -409,6 +409,18 @@ impl From<FlatRestoreRequest> for RestoreRequest {
     }
 }
 
+impl From<DirectoryBackup> for RestoreRequest {
+    /// To the directory of the handle, by the best strategy that works.
+    fn from(backup: DirectoryBackup) -> Self {
+        Self {
+            backup,
+            strategy: None,
+            force: false,
+            auto_restore: false,
+        }
+    }
+}
+
 impl RestoreRequest {
     /// Checks the handle and brings `dir` into its normal form.
     pub fn validate(mut self, roots: &rules::AllowedRoots) -> Result<Self> {

@@ -58,11 +58,9 @@ impl ErrorCode {
             Self::BackupNotFound | Self::FileNotFound | Self::RouteNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::OperationInterrupted => 409,
-            Self::BackupCreateFailed
-            | Self::BackupRestoreFailed
-            | Self::FileOperationFailed
-            | Self::ExecFailed
-            | Self::InternalError => 500,
+            // Asking again gives the same answer, which a 500 would not tell.
+            Self::FileOperationFailed | Self::ExecFailed => 422,
+            Self::BackupCreateFailed | Self::BackupRestoreFailed | Self::InternalError => 500,
             Self::ContainerUnavailable | Self::NotConfigured => 503,
         }
     }

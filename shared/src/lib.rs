@@ -11,10 +11,14 @@ pub mod backup;
 pub mod catalogue;
 pub mod error;
 pub mod files;
+pub mod log;
 pub mod operation;
+pub mod progress;
 pub mod protocol;
 pub mod report;
 pub mod rules;
+pub mod status;
+pub mod verification;
 
 pub use backup::{
     ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,

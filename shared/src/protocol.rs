@@ -16,6 +16,7 @@ use crate::{
     backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Selection, Strategy},
     error::SandboxError,
     report::{BackupPreview, BackupReport, LeftOutEntry, Listed},
+    verification::ArchiveVerification,
 };
 
 /// The port the agent listens on inside a container.
@@ -55,6 +56,8 @@ pub mod paths {
     pub const BACKUP_PARTS: &str = "/v1/backups/{id}/parts";
     /// `POST` [`super::RestoreBackup`] → stream of [`super::RestoreEvent`].
     pub const RESTORES: &str = "/v1/restores";
+    /// `POST` [`super::VerifyBackup`] → stream of [`super::VerifyEvent`].
+    pub const VERIFY: &str = "/v1/verify";
     /// `POST` [`super::RenewUrl`] → [`super::Done`]: a fresh URL for an archive that is not
     /// whole yet.
     pub const MOUNT_URL: &str = "/v1/mounts/url";
@@ -137,7 +140,7 @@ pub enum CreateEvent {
 
 /// How far a backup is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct CreateProgress {
     /// Entries found so far.
     pub entries_scanned: u64,
@@ -280,6 +283,32 @@ pub enum RestoreEvent {
     /// Terminal: the directory has been read through the mount.
     Mounted(MountStatus),
     /// Terminal: the directory is as it was.
+    Failed(SandboxError),
+}
+
+/// Asks whether an archive is whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyBackup {
+    /// Where the archive is.
+    pub source: ArchiveSource,
+}
+
+/// What the agent says while it reads an archive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum VerifyEvent {
+    /// How far it is. Sent when something changed, a few times a second at most.
+    #[serde(rename_all = "camelCase")]
+    Progress {
+        /// Bytes of archive whose content has been read.
+        bytes_checked: u64,
+        /// Bytes of the whole archive.
+        bytes_total: u64,
+    },
+    /// Terminal, whatever was found.
+    Verified(ArchiveVerification),
+    /// Terminal: the archive could not be read.
     Failed(SandboxError),
 }
 

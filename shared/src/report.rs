@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::EntryCounts;
+use crate::backup::{DirectoryBackup, EntryCounts};
 
 /// How many there were, and which came first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,21 @@ pub struct LeftOutEntry {
     pub path: String,
     /// `owner`, `device`, or the name of an extended attribute.
     pub what: String,
+}
+
+/// What `createBackup` gives: the handle, and what became of the directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedBackup {
+    /// `id` and `dir`.
+    #[serde(flatten)]
+    pub backup: DirectoryBackup,
+    /// Bytes of the archive.
+    pub size_bytes: u64,
+    /// What went into it and what was left out.
+    pub counts: EntryCounts,
+    /// What was met.
+    pub report: BackupReport,
 }
 
 /// What `previewBackup` gives: what a backup with the same options would hold.

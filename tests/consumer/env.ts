@@ -13,6 +13,8 @@ export interface Env {
   FAULTY_WORKER: Fetcher;
   PRODUCTION_WORKER: Fetcher;
   OLD_CONSUMER: Fetcher;
+  RUST_CONSUMER: Fetcher;
+  CODING_AGENT: Fetcher;
   NOTEBOOK: DurableObjectNamespace<Notebook>;
   KV: KVNamespace;
   D1: D1Database;
@@ -35,4 +37,10 @@ export interface Sample {
   /** A handle made earlier. */
   backup: DirectoryBackup;
   previousBackup: DirectoryBackup;
+}
+
+/** What the samples of our own documents assume to be in scope. */
+export interface Document extends Pick<Sample, "env" | "userId"> {
+  /** Says which block runs now. */
+  at(block: string): void;
 }

@@ -1,10 +1,13 @@
 // The consumer's routes, for the tests:
 //
 //   POST   /samples/{name}      runs a sample of the guide
+//   POST   /documents/{name}    runs the samples of a document, one after the other
 //   POST   /call                one method through the client package
 //   POST   /stub-call           one method on the bare Durable Object stub
 //   POST   /object-id           the id of a sandbox's Durable Object
 //   *      /old/…               the same, in the consumer with an old compatibility date
+//   *      /rust                the consumer in Rust
+//   *      /coding-agent/…      the example of that name
 //   *      /bucket/{key}        objects of BACKUP_BUCKET, as far as the S3 stand-in needs them
 //   GET    /bucket?prefix=      their keys
 //   *      /workers/{worker}/…  a sandbox Worker that is set up in another way
@@ -13,6 +16,7 @@
 import { getSandbox, parseSSEStream, type ExecEvent, type SandboxNamespace } from "@cloudflare/sandbox";
 import { bucket } from "./bucket";
 import type { Env, Sample } from "./env";
+import { documents } from "./generated/documents";
 import { checkpoint } from "./samples/checkpoint";
 import { copyOnWrite } from "./samples/copy-on-write";
 import { create } from "./samples/create";
@@ -73,6 +77,8 @@ export default {
     switch (route) {
       case "samples":
         return answer(async () => runSample(rest[0], await request.json(), env));
+      case "documents":
+        return answer(async () => runDocument(rest.join("/"), await request.json(), env));
       case "call":
         return answer(async () => call(await request.json(), env));
       case "stub-call":
@@ -81,6 +87,10 @@ export default {
         return answer(async () => objectId(await request.json(), env));
       case "old":
         return env.OLD_CONSUMER.fetch(withPath(request, url, rest));
+      case "rust":
+        return env.RUST_CONSUMER.fetch(request);
+      case "coding-agent":
+        return env.CODING_AGENT.fetch(withPath(request, url, rest));
       case "bucket":
         return bucket(request, url, rest.join("/"), env.BACKUP_BUCKET);
       case "workers":
@@ -119,19 +129,34 @@ async function runSample(name: string, input: SampleInput, env: Env): Promise<ob
   const print = (...words: unknown[]) => void printed.push(words.join(" "));
   const nothing = undefined as never;
   const result = await SAMPLES[name]({
-    env: {
-      Sandbox: withPrograms(namespace(env, input.setup), input.programs),
-      NOTEBOOK: env.NOTEBOOK,
-      KV: { put: env.KV.put.bind(env.KV), get: async (key) => (await env.KV.get(key))! },
-      D1: env.D1,
-      BACKUP_BUCKET: aging(env.BACKUP_BUCKET, input.aged),
-    },
+    env: sampleEnv(env, input),
     console: { log: print, error: print },
     userId: input.userId ?? nothing,
     backup: input.backup ?? nothing,
     previousBackup: input.previousBackup ?? nothing,
   });
   return { printed, ...result };
+}
+
+function sampleEnv(env: Env, input: SampleInput): Sample["env"] {
+  return {
+    Sandbox: withPrograms(namespace(env, input.setup), input.programs),
+    NOTEBOOK: env.NOTEBOOK,
+    KV: { put: env.KV.put.bind(env.KV), get: async (key) => (await env.KV.get(key))! },
+    D1: env.D1,
+    BACKUP_BUCKET: aging(env.BACKUP_BUCKET, input.aged),
+  };
+}
+
+async function runDocument(name: string, input: SampleInput, env: Env): Promise<void> {
+  let at = name;
+  const document = { env: sampleEnv(env, input), userId: "user", at: (block: string) => void (at = block) };
+  try {
+    await documents[name](document);
+  } catch (error: any) {
+    error.message = `${at}: ${error.message}`;
+    throw error;
+  }
 }
 
 /** The sandboxes themselves, except that commands find the test's own programs. */

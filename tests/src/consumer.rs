@@ -118,6 +118,12 @@ impl Consumer {
         self.post(&format!("samples/{name}"), &input).await
     }
 
+    /// Runs the samples of one of our documents, which must succeed.
+    pub async fn run_document(&self, name: &str, input: Value) {
+        let ran: Called<Value> = self.post(&format!("documents/{name}"), &input).await;
+        ran.unwrap_or_else(|thrown| panic!("{thrown:?}"));
+    }
+
     /// A sandbox of `my-sandbox-worker`.
     pub fn sandbox(&self, name: &str) -> Sandbox {
         self.sandbox_of(Setup::Main, name)

@@ -6,11 +6,14 @@
 
 pub mod browser;
 pub mod bucket;
+pub mod command_line;
 pub mod consumer;
 pub mod docker_stage;
+pub mod documents;
 pub mod faulty_gateway;
 pub mod http_api;
 pub mod r2_stand_in;
+pub mod rust_consumer;
 pub mod s3_server;
 pub mod stage;
 pub mod theatre;

@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeMap,
+    env,
+    ffi::OsString,
     fs::{self, File},
+    iter,
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,10 +32,13 @@ use xtask::{
 
 use crate::{
     bucket::Bucket,
+    command_line::CommandLine,
     consumer::{Consumer, Sandbox, Setup},
+    documents,
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
+    rust_consumer::RustConsumer,
     s3_server::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY},
 };
 
@@ -44,7 +50,11 @@ pub const ARCHIVE_URL: Duration = Duration::from_secs(6);
 pub struct Stage {
     /// A Worker that uses sandboxes.
     pub consumer: Consumer,
-    /// The same with an old compatibility date.
+    /// The example of that name.
+    pub coding_agent: CodingAgent,
+    /// A Worker in Rust that uses the sandboxes of [`Setup::Main`].
+    pub rust_consumer: RustConsumer,
+    /// The first consumer with an old compatibility date.
     pub old_consumer: Consumer,
     /// Where the backups are.
     pub bucket: Bucket,
@@ -54,6 +64,7 @@ pub struct Stage {
     pub s3_requests: Arc<Requests>,
     address: String,
     api_token: String,
+    sandboxctl: PathBuf,
     faulty_gateway: Mutex<FaultyGateway>,
     // Ended in this order.
     _wrangler: Wrangler,
@@ -68,11 +79,14 @@ impl Stage {
         let state = project::target_dir().join("e2e");
         fs::create_dir_all(&state)?;
         let lock = File::create(state.join("lock"))?;
-        let (lock, host) = spawn_blocking(move || {
+        let (lock, sandboxctl, host) = spawn_blocking(move || {
             lock.lock()?;
+            documents::write_samples()?;
             artifacts::worker()?;
+            artifacts::rust_consumer()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
-            anyhow::Ok((lock, Host::start(host::Options::new(agent))?))
+            let host = Host::start(host::Options::new(agent))?;
+            anyhow::Ok((lock, artifacts::sandboxctl()?, host))
         })
         .await??;
 
@@ -112,7 +126,10 @@ impl Stage {
         let mut configs = vec![
             consumer.join("wrangler.toml"),
             consumer.join("wrangler-old.toml"),
+            project::root().join("tests/rust-consumer/wrangler.toml"),
         ];
+        let agent_token = project::random_token()?;
+        configs.push(write_example(&state, &[("AGENT_TOKEN", &agent_token)])?);
         for setup in Setup::ALL {
             let mut variables: BTreeMap<_, _> = settings(setup).into_iter().collect();
             variables.insert("LOCAL_CONTAINER_HOST", host.url());
@@ -130,12 +147,18 @@ impl Stage {
 
         Ok(Self {
             consumer: Consumer::new(client.clone(), address.clone()),
+            coding_agent: CodingAgent {
+                address: format!("{address}/coding-agent"),
+                token: agent_token,
+            },
+            rust_consumer: RustConsumer::new(client.clone(), format!("{address}/rust")),
             old_consumer: Consumer::new(client.clone(), format!("{address}/old")),
             bucket,
             client,
             s3_requests,
             address,
             api_token,
+            sandboxctl,
             faulty_gateway: Mutex::new(faulty_gateway),
             _wrangler: wrangler,
             _s3: s3,
@@ -163,6 +186,26 @@ impl Stage {
     pub fn http_with(&self, setup: Setup, name: &str, token: Option<&str>) -> HttpApi {
         let worker = worker_address(&self.address, setup);
         HttpApi::new(self.client.clone(), &worker, name, token)
+    }
+
+    /// Where programs are, the command line included.
+    pub fn path_with_sandboxctl(&self) -> OsString {
+        let directory = self.sandboxctl.parent().unwrap_or(Path::new("/"));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::split_paths(&path);
+        env::join_paths(iter::once(directory.to_owned()).chain(path))
+            .expect("the target directory has no colon in its name")
+    }
+
+    /// The command line, for a sandbox.
+    pub fn sandboxctl(&self, sandbox: &str) -> CommandLine {
+        self.sandboxctl_of(Setup::Main, sandbox)
+    }
+
+    /// The command line, for a sandbox of another Worker.
+    pub fn sandboxctl_of(&self, setup: Setup, sandbox: &str) -> CommandLine {
+        let worker = worker_address(&self.address, setup);
+        CommandLine::new(self.sandboxctl.clone(), worker, &self.api_token, sandbox)
     }
 
     /// Waits for a turn with the gateway of [`Setup::Faulty`] and makes this go wrong.
@@ -201,6 +244,15 @@ impl Stage {
     }
 }
 
+/// `examples/coding-agent`
+#[derive(Debug)]
+pub struct CodingAgent {
+    /// Without a slash at its end.
+    pub address: String,
+    /// Its secret `AGENT_TOKEN`.
+    pub token: String,
+}
+
 /// The only use of the faulty gateway at a time. Nothing goes wrong any more
 /// when it is dropped.
 #[derive(Debug)]
@@ -227,6 +279,29 @@ fn worker_address(address: &str, setup: Setup) -> String {
     }
 }
 
+/// The example's own configuration, with variables.
+fn write_example(directory: &Path, variables: &[(&str, &str)]) -> Result<PathBuf> {
+    let example = project::root().join("examples/coding-agent");
+    let original = example.join("wrangler.toml");
+    let mut config: toml::Table = fs::read_to_string(&original)?
+        .parse()
+        .with_context(|| original.display().to_string())?;
+    let absolute = |value: &mut toml::Value| {
+        if let Some(path) = value.as_str() {
+            *value = example.join(path).to_string_lossy().into_owned().into();
+        }
+    };
+    absolute(&mut config["main"]);
+    for (_, path) in config["alias"].as_table_mut().context("alias")? {
+        absolute(path);
+    }
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    config.insert("vars".into(), toml::Value::try_from(variables)?);
+    let path = directory.join("coding-agent.toml");
+    fs::write(&path, toml::to_string(&config)?)?;
+    Ok(path)
+}
+
 /// The project's own Wrangler configuration, with another name, other
 /// variables, and other containers or none.
 pub(crate) fn write_config(
@@ -250,6 +325,11 @@ pub(crate) fn write_config(
         config.insert("name".into(), name.into());
     }
     config.insert("vars".into(), toml::Value::try_from(variables)?);
+    if setup == Setup::Main {
+        let metrics = json!([{ "binding": "BACKUP_METRICS", "dataset": "tests" }]);
+        let metrics = toml::Value::try_from(metrics)?;
+        config.insert("analytics_engine_datasets".into(), metrics);
+    }
     // It is built already.
     config.remove("build");
     config.remove("containers");

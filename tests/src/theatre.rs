@@ -27,6 +27,8 @@ pub struct Tests<S> {
     pub tests: Vec<(&'static str, Test<S>)>,
     /// Whether nothing else may run meanwhile, because time is measured.
     pub alone: bool,
+    /// Whether it runs only with `--ignored`, because it takes long.
+    pub on_demand: bool,
 }
 
 /// Lists async functions that are tests of their module, which is directly in the
@@ -39,6 +41,7 @@ macro_rules! tests {
                 module: module_path!().rsplit("::").next().unwrap_or_default(),
                 tests: vec![$((stringify!($name), |stage| Box::pin($name(stage)))),+],
                 alone: false,
+                on_demand: false,
             }
         }
     };
@@ -93,7 +96,8 @@ pub fn perform<S: Send + Sync + 'static>(
         for (name, test) in group.tests {
             let theatre = theatre.clone();
             let name = format!("{}::{name}", group.module);
-            trials.push(Trial::test(name, move || theatre.run(test, group.alone)));
+            let trial = Trial::test(name, move || theatre.run(test, group.alone));
+            trials.push(trial.with_ignored_flag(group.on_demand));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

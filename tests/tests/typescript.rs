@@ -1,8 +1,9 @@
-//! The client's types, and every sample of the guide, hold under strict
-//! TypeScript.
+//! The client's types, and every sample of the guide and of the documents, hold
+//! under strict TypeScript.
 
 #[test]
 fn client_and_samples_type_check() {
+    sandbox_tests::documents::write_samples().unwrap();
     let tools = xtask::setup::worker().unwrap().node;
     let mut tsc = tools.script(&tools.tsc).unwrap();
     let output = tsc

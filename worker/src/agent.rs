@@ -12,7 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
 use worker::{ByteStream, Headers, Method, Response};
 
-use crate::container::{AgentRequest, Container};
+use crate::{
+    container::{AgentRequest, Container},
+    timing::{Part, measure},
+};
 
 /// Longest line of an event stream: a page of part URLs fits many times.
 const MAX_EVENT_BYTES: usize = 8 << 20;
@@ -45,15 +48,13 @@ impl Agent {
         headers
             .set("authorization", &format!("Bearer {}", self.token))
             .map_err(internal)?;
-        let mut response = self
-            .container
-            .fetch(AgentRequest {
-                method,
-                path: path.to_owned(),
-                headers,
-                body,
-            })
-            .await?;
+        let answer = self.container.fetch(AgentRequest {
+            method,
+            path: path.to_owned(),
+            headers,
+            body,
+        });
+        let mut response = measure(Part::Agent, answer).await?;
         let status = response.status_code();
         if (200..300).contains(&status) {
             return Ok(response);
@@ -155,7 +156,7 @@ impl Events {
             if self.buffer.len() > MAX_EVENT_BYTES {
                 return Err(internal("the agent sent an event without end"));
             }
-            match self.stream.next().await {
+            match measure(Part::Agent, self.stream.next()).await {
                 Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
                 Some(Err(error)) => return Err(cut_off(error)),
                 None => return Err(cut_off("its answer ended early")),

@@ -3,15 +3,24 @@
 use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError};
+use sandbox_shared::{
+    BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
+    backup::iso8601,
+    progress::{Operation, OperationKind},
+};
 use serde::de::DeserializeOwned;
 
 use crate::{
     agent::Events,
+    clock,
     config::Config,
     lifecycle::Lifecycle,
-    operations::{Cancellation, Operation, ProgressReport},
-    storage::{bucket::BackupBucket, index::Index, journal::Journal},
+    operations::{Cancellation, ProgressReport},
+    storage::{
+        bucket::{BackupBucket, StoredArchive},
+        index::Index,
+        journal::Journal,
+    },
 };
 
 pub mod auto_restore;
@@ -24,6 +33,7 @@ pub mod recover;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
+pub mod verify;
 
 /// What a verb works with.
 pub struct Context<'a> {
@@ -56,9 +66,30 @@ impl Context<'_> {
         }
     }
 
-    fn begin(&self, kind: &'static str, id: &BackupId, dir: &str) {
-        self.progress.begin(Operation::new(kind, id.clone(), dir));
+    fn begin(&self, kind: OperationKind, id: &BackupId, dir: &str) {
+        let now = iso8601(clock::now());
+        self.progress
+            .begin(Operation::new(kind, id.clone(), dir, now));
     }
+}
+
+/// The metadata of a backup, without which there is none.
+pub async fn find_metadata(bucket: &BackupBucket, id: &BackupId) -> Result<BackupMetadata> {
+    let metadata = bucket.metadata(id).await?;
+    metadata.ok_or_else(|| not_found(id, "metadata"))
+}
+
+async fn find_archive(bucket: &BackupBucket, id: &BackupId) -> Result<StoredArchive> {
+    let archive = bucket.archive(id).await?;
+    archive.ok_or_else(|| not_found(id, "archive"))
+}
+
+fn not_found(id: &BackupId, what: &str) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::BackupNotFound,
+        format!("backup {id} has no {what} in the bucket"),
+    )
+    .with("id", id.as_str())
 }
 
 /// The error of an operation that was cancelled.

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
-use worker::{Bucket, Env};
+use worker::{AnalyticsEngineDataset, Bucket, Env};
 
 use crate::storage::presign::TransferSettings;
 
@@ -11,6 +11,8 @@ use crate::storage::presign::TransferSettings;
 pub const BUCKET_BINDING: &str = "BACKUP_BUCKET";
 /// The Durable Object binding of the Worker itself.
 pub const SANDBOX_BINDING: &str = "Sandbox";
+/// The Workers Analytics Engine dataset for metrics, if there is one.
+pub const METRICS_BINDING: &str = "BACKUP_METRICS";
 /// The secret that guards the HTTP routes.
 pub const API_TOKEN: &str = "SANDBOX_API_TOKEN";
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub sleep_after: Option<Duration>,
     /// `BACKUP_ALLOWED_ROOTS`, unread.
     pub extra_roots: String,
+    /// `BACKUP_METRICS`
+    pub metrics: Option<AnalyticsEngineDataset>,
 }
 
 /// How to reach the local container host.
@@ -75,6 +79,7 @@ impl Config {
                 None => Some(DEFAULT_SLEEP_AFTER),
             },
             extra_roots: get("BACKUP_ALLOWED_ROOTS").unwrap_or_default(),
+            metrics: env.analytics_engine(METRICS_BINDING).ok(),
             env,
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     config::{API_TOKEN, Config, SANDBOX_BINDING},
     random_bytes,
     storage::{bucket::BackupBucket, gateway},
+    timing,
 };
 
 mod dashboard;
@@ -22,6 +23,9 @@ pub mod routes;
 
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
 const SANDBOXES: &str = "/v1/sandboxes/";
+
+/// In the context of an error: what methods a route takes.
+const ALLOWED: &str = "allowed";
 
 /// Where the routes are described.
 const OPENAPI_ROUTE: &str = "/openapi.json";
@@ -43,10 +47,9 @@ pub async fn handle(request: Request, env: Env) -> worker::Result<Response> {
     {
         return response;
     }
-    match forward(request, &env, &config).await {
-        Ok(response) => Ok(response),
-        Err(error) => error_response(&error),
-    }
+    let (answer, metrics) = timing::parts_and_total(forward(request, &env, &config)).await;
+    let response = answer.or_else(|error| error_response(&error))?;
+    timing::with_metrics(response, &metrics)
 }
 
 fn json_headers() -> Headers {
@@ -109,11 +112,8 @@ fn internal(error: worker::Error) -> SandboxError {
 }
 
 async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
-    if request.method() != Method::Get {
-        return Err(SandboxError::new(
-            ErrorCode::MethodNotAllowed,
-            format!("{} is not a method of {SANDBOXES}", request.method()),
-        ));
+    if method(request) != Some(Method::Get) {
+        return Err(wrong_method(request, SANDBOXES, "GET"));
     }
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
@@ -131,6 +131,22 @@ fn no_such_route(path: &str) -> SandboxError {
         ErrorCode::RouteNotFound,
         format!("there is no route {path}; sandboxes are at {SANDBOXES}{{name}}/…"),
     )
+}
+
+/// The method, if it is one that we know. `Request::method` takes others for GET.
+fn method(request: &Request) -> Option<Method> {
+    let method = request.method();
+    (method.as_ref() == request.inner().method()).then_some(method)
+}
+
+/// `allowed` is what the `Allow` header says (RFC 9110, 10.2.1).
+fn wrong_method(request: &Request, route: &str, allowed: &str) -> SandboxError {
+    let method = request.inner().method();
+    SandboxError::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{method} is not a method of {route}; it takes {allowed}"),
+    )
+    .with(ALLOWED, allowed)
 }
 
 /// Lets a request through that carries the secret. Without a secret nobody
@@ -170,6 +186,9 @@ pub fn error_response(error: &SandboxError) -> worker::Result<Response> {
     let response = Response::from_json(&ErrorBody { error })?.with_status(error.code.http_status());
     if error.code == ErrorCode::Unauthorized {
         response.headers().set("www-authenticate", "Bearer")?;
+    }
+    if let Some(allowed) = error.context.get(ALLOWED).and_then(|a| a.as_str()) {
+        response.headers().set("allow", allowed)?;
     }
     Ok(response)
 }

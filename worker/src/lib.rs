@@ -13,10 +13,12 @@ pub mod config;
 pub mod container;
 pub mod http;
 pub mod lifecycle;
+pub mod metrics;
 pub mod operations;
 pub mod sandbox;
 pub mod sse;
 pub mod storage;
+pub mod timing;
 
 use sandbox_shared::{ErrorCode, Result, SandboxError};
 use worker::{Context, Env, Request, Response, event};

@@ -28,6 +28,7 @@ use crate::{
     container::Container,
     random_bytes,
     storage::presign::Presigner,
+    timing::{Part, measure},
 };
 
 /// From the start of the container until its agent must answer. An image that
@@ -139,6 +140,10 @@ impl Lifecycle {
 
     /// The agent, started if need be, and kept from sleeping until dropped.
     pub async fn agent(self: &Rc<Self>) -> Result<AgentInUse> {
+        measure(Part::Container, self.agent_in_use()).await
+    }
+
+    async fn agent_in_use(self: &Rc<Self>) -> Result<AgentInUse> {
         let _use = Use::begin(self);
         let _one_at_a_time = self.starting.lock().await;
         let agent = match self.connected().await? {

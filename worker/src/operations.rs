@@ -1,13 +1,14 @@
-//! Backups, restores and unmounts: one at a time, in the order they were
+//! Backups, restores, verifications and unmounts: one at a time, in the order they were
 //! asked for, each watched and cancelled by whoever likes.
 
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use sandbox_shared::{
-    BackupId, Result, SandboxError,
+    DirectoryBackup, Result, SandboxError, Strategy,
     backup::iso8601,
+    log::{LoggedOperation, OK},
     operation::{OperationId, OperationOutcome},
-    protocol::CreateProgress,
+    progress::{Operation, OperationKind, Phase},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -18,77 +19,13 @@ use crate::{
     clock,
     config::Config,
     lifecycle::Lifecycle,
-    storage::{index::Index, journal::Journal},
+    metrics::DataPoint,
+    storage::{index::Index, journal::Journal, log::OperationLog},
 };
 
 /// How long the past counts in a rate: a second ago nearly all of it, ten
 /// times this long ago next to nothing.
 const RATE_MEMORY: Duration = Duration::from_secs(5);
-
-/// The operation that runs, as `status` shows it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Operation {
-    /// `createBackup` or `restoreBackup`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The backup.
-    pub id: BackupId,
-    /// The directory.
-    pub dir: String,
-    /// ISO 8601.
-    pub started_at: String,
-    /// What it does now.
-    pub phase: Phase,
-    /// Bytes of files (backup) or of the archive (restore) that are done.
-    pub bytes_done: u64,
-    /// Bytes there are, when that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes_total: Option<u64>,
-    /// Of `bytes_done`, lately.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes_per_second: Option<u64>,
-    /// Until all bytes are done, at that rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds_left: Option<u64>,
-    /// More about a backup.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<CreateProgress>,
-}
-
-/// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// The container comes up.
-    Starting,
-    /// The tree is walked.
-    Scanning,
-    /// Files are read, compressed and uploaded.
-    Uploading,
-    /// The parts become an archive, and the backup comes into being.
-    Committing,
-    /// The archive is fetched and mounted.
-    Mounting,
-}
-
-impl Operation {
-    /// One that has just begun.
-    pub fn new(kind: &'static str, id: BackupId, dir: &str) -> Self {
-        Self {
-            kind,
-            id,
-            dir: dir.to_owned(),
-            started_at: iso8601(clock::now()),
-            phase: Phase::Starting,
-            bytes_done: 0,
-            bytes_total: None,
-            bytes_per_second: None,
-            seconds_left: None,
-            backup: None,
-        }
-    }
-}
 
 /// Whether a result is still wanted. Clones are one and the same.
 #[derive(Clone, Debug)]
@@ -143,57 +80,44 @@ impl Phases {
     }
 
     /// Milliseconds of each phase.
-    fn durations(&self, now: OffsetDateTime) -> Vec<(Phase, i64)> {
+    fn durations(&self, now: OffsetDateTime) -> Vec<(Phase, u64)> {
         let ends = self.0.iter().skip(1).map(|(_, began)| *began).chain([now]);
         self.0
             .iter()
             .zip(ends)
             .map(|((phase, began), end)| {
                 let milliseconds = (end - *began).whole_milliseconds();
-                (*phase, i64::try_from(milliseconds).unwrap_or(i64::MAX))
+                // A clock may be set back meanwhile.
+                (*phase, u64::try_from(milliseconds).unwrap_or(0))
             })
             .collect()
     }
 }
 
-/// What is logged of an operation: one JSON object a line, without any secret.
+/// A line of the Worker's log: one JSON object, without any secret.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LogEvent<'a> {
+struct LogLine<'a> {
     event: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'a BackupId,
-    dir: &'a str,
-    /// `ok`, or the code of the error.
-    outcome: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_uploaded: Option<u64>,
-    duration_ms: i64,
-    phases_ms: BTreeMap<Phase, i64>,
+    #[serde(flatten)]
+    operation: &'a LoggedOperation,
 }
 
 impl Running {
-    fn log(&self, error: Option<&SandboxError>) {
-        let Operation { kind, id, dir, .. } = &self.operation;
-        let phases_ms: BTreeMap<_, _> = self.phases.durations(clock::now()).into_iter().collect();
-        let event = LogEvent {
-            event: "operation",
-            kind,
-            id,
-            dir,
-            outcome: error.map_or("ok", |error| error.code.as_str()),
-            error: error.map(|error| error.message.as_str()),
-            bytes: self.operation.bytes_done,
-            bytes_uploaded: self.operation.backup.map(|backup| backup.bytes_uploaded),
-            duration_ms: phases_ms.values().sum(),
-            phases_ms,
-        };
-        if let Ok(line) = serde_json::to_string(&event) {
-            worker::console_log!("{line}");
+    fn ended(&self, error: Option<&SandboxError>) -> LoggedOperation {
+        let operation = &self.operation;
+        let phases = self.phases.durations(clock::now());
+        LoggedOperation {
+            kind: operation.kind,
+            id: operation.id.clone(),
+            dir: operation.dir.clone(),
+            started_at: operation.started_at.clone(),
+            outcome: error.map_or(OK, |error| error.code.as_str()).to_owned(),
+            error: error.map(|error| error.message.clone()),
+            strategy: operation.strategy,
+            bytes: operation.bytes_done,
+            bytes_uploaded: operation.backup.map(|backup| backup.bytes_uploaded),
+            duration_ms: phases.iter().map(|(_, milliseconds)| milliseconds).sum(),
+            phases_ms: phases.into_iter().collect(),
         }
     }
 
@@ -207,6 +131,7 @@ pub struct Operations {
     config: Rc<Config>,
     lifecycle: Rc<Lifecycle>,
     index: Rc<Index>,
+    log: OperationLog,
     journal: Journal,
     /// Whether nothing is left to settle of operations that have ended, be it in
     /// an earlier life of this object.
@@ -222,12 +147,14 @@ impl Operations {
         config: Rc<Config>,
         lifecycle: Rc<Lifecycle>,
         index: Rc<Index>,
+        log: OperationLog,
         journal: Journal,
     ) -> Self {
         Self {
             config,
             lifecycle,
             index,
+            log,
             journal,
             recovered: Cell::new(false),
             turn: Mutex::new(()),
@@ -261,15 +188,62 @@ impl Operations {
             self.settle_or_log().await;
         }
         if let Some(running) = &*self.running.borrow() {
-            running.log(result.as_ref().err());
+            let ended = running.ended(result.as_ref().err());
+            self.note(&ended);
+            self.measure(&ended, running.operation.files.unwrap_or_default());
         }
         result
     }
 
+    /// Operations that have ended.
+    pub fn log(&self) -> &OperationLog {
+        &self.log
+    }
+
+    /// Writes to the Worker's log and to the sandbox's own.
+    fn note(&self, operation: &LoggedOperation) {
+        let line = LogLine {
+            event: "operation",
+            operation,
+        };
+        if let Ok(line) = serde_json::to_string(&line) {
+            worker::console_log!("{line}");
+        }
+        if let Err(error) = self.log.append(operation) {
+            worker::console_warn!("the operation is not in the sandbox's log: {error}");
+        }
+    }
+
+    /// Tells the metrics, if there are any.
+    fn measure(&self, operation: &LoggedOperation, files: u64) {
+        let Some(metrics) = &self.config.metrics else {
+            return;
+        };
+        let point = DataPoint {
+            sandbox: self.index.sandbox(),
+            operation: operation.kind.as_str(),
+            code: operation.error_code(),
+            strategy: operation.strategy.map(Strategy::as_str),
+            bytes: operation.bytes,
+            files,
+            milliseconds: operation.duration_ms,
+        };
+        if let Err(error) = point.write(metrics) {
+            worker::console_warn!("writing a data point: {error}");
+        }
+    }
+
     async fn settle(&self) -> Result<()> {
         self.recovered.set(false);
+        let mut interrupted = self.journal.unsettled()?;
+        // What has failed is in the log already.
+        interrupted.retain(|entry| !entry.has_failed);
         recover::recover(&self.journal, &self.config, &self.lifecycle, &self.index).await?;
         self.recovered.set(true);
+        for entry in interrupted {
+            let outcome = self.journal.outcome(entry.operation)?;
+            self.note(&interruption(entry.kind, entry.backup, &outcome));
+        }
         Ok(())
     }
 
@@ -333,6 +307,31 @@ impl Operations {
         };
         let _ = changes.wait_for(ended).await;
         Some(running.operation)
+    }
+}
+
+/// What is logged of an operation of another life of this object. When exactly
+/// that life ended, nobody knows.
+fn interruption(
+    kind: OperationKind,
+    backup: DirectoryBackup,
+    outcome: &OperationOutcome,
+) -> LoggedOperation {
+    let now = clock::now();
+    let started_at = outcome.started_at.unwrap_or(now);
+    let error = outcome.interrupted("it was restarted");
+    LoggedOperation {
+        kind,
+        id: backup.id,
+        dir: backup.dir,
+        started_at: iso8601(started_at),
+        outcome: error.code.as_str().to_owned(),
+        error: Some(error.message),
+        strategy: None,
+        bytes: 0,
+        bytes_uploaded: None,
+        duration_ms: u64::try_from((now - started_at).whole_milliseconds()).unwrap_or(0),
+        phases_ms: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The Durable Object: one sandbox, with a container of its own.
 //!
-//! Backing up, restoring and unmounting happen one at a time, in the order
+//! Backing up, restoring, verifying and unmounting happen one at a time, in the order
 //! they were asked for. Commands and files do not wait for them: a backup is
 //! taken of a live tree.
 
@@ -14,7 +14,6 @@ use futures_util::{
 };
 use sandbox_shared::{
     BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
-    Strategy,
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
@@ -23,10 +22,14 @@ use sandbox_shared::{
         ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
         ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
     },
+    log::{OperationLogPage, OperationLogQuery},
     operation::{OperationId, OperationOutcome},
-    protocol::{Exec, MountStatus, UnmountBackup, UnmountResult, paths},
-    report::BackupPreview,
+    progress::{CancelResult, OperationEvent},
+    protocol::{Exec, UnmountBackup, UnmountResult, paths},
+    report::{BackupPreview, CreatedBackup},
     rules,
+    status::{ContainerState, ContainerStatus, SandboxStatus},
+    verification::VerifyBackupResult,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -37,17 +40,16 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 use crate::{
     agent::{self, json, with_query},
     backup::{
-        auto_restore::{self, AutoRestoreStatus},
-        create::{self, CreatedBackup},
-        delete, preview, prune, reindex, restore, unmount,
+        auto_restore, create, delete, find_metadata, preview, prune, reindex, restore, unmount,
+        verify,
     },
     clock,
     config::Config,
     http,
     lifecycle::{AgentInUse, Lifecycle},
-    operations::{Cancellation, Operation, Operations},
+    operations::{Cancellation, Operations},
     sse,
-    storage::{bucket::BackupBucket, index::Index, journal::Journal},
+    storage::{bucket::BackupBucket, index::Index, journal::Journal, log::OperationLog},
 };
 
 mod rpc;
@@ -69,6 +71,7 @@ impl DurableObject for Sandbox {
             state.id().to_string(),
             state.id().name(),
         ));
+        let log = OperationLog::new(state.storage().sql());
         let journal = Journal::new(state.storage().sql());
         let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
         Self {
@@ -76,6 +79,7 @@ impl DurableObject for Sandbox {
                 config.clone(),
                 lifecycle.clone(),
                 index.clone(),
+                log,
                 journal,
             )),
             index,
@@ -95,29 +99,6 @@ impl DurableObject for Sandbox {
             Err(error) => Err(error.to_string().into()),
         }
     }
-}
-
-/// How a sandbox is.
-#[derive(Clone, Debug, Serialize)]
-pub struct SandboxStatus {
-    /// The container.
-    pub container: ContainerStatus,
-    /// Restored directories.
-    pub mounts: Vec<MountStatus>,
-    /// What is put back when the container starts again.
-    #[serde(rename = "autoRestore")]
-    pub auto_restore: Vec<AutoRestoreStatus>,
-    /// The backup or restore that runs.
-    pub operation: Option<Operation>,
-}
-
-/// How a container is.
-#[derive(Clone, Debug, Serialize)]
-pub struct ContainerStatus {
-    /// `running` or `stopped`.
-    pub state: &'static str,
-    /// How restored directories can be served in it, best first.
-    pub strategies: Vec<Strategy>,
 }
 
 impl Sandbox {
@@ -201,15 +182,21 @@ impl Sandbox {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let metadata = self.bucket(ErrorCode::BackupNotFound)?.metadata(id).await?;
-        match metadata {
-            Some(metadata) => Ok(BackupRecord::new(metadata, clock::now())),
-            None => Err(SandboxError::new(
-                ErrorCode::BackupNotFound,
-                format!("backup {id} has no metadata in the bucket"),
-            )
-            .with("id", id.as_str())),
-        }
+        let bucket = self.bucket(ErrorCode::BackupNotFound)?;
+        let metadata = find_metadata(&bucket, id).await?;
+        Ok(BackupRecord::new(metadata, clock::now()))
+    }
+
+    /// Reads all of a stored backup, whichever sandbox made it.
+    pub async fn verify_backup(&self, id: BackupId) -> Result<VerifyBackupResult> {
+        verify_backup(&self.operations, id, Cancellation::default()).await
+    }
+
+    /// The same as server-sent events, like [`Self::create_backup_stream`].
+    pub fn verify_backup_stream(&self, id: BackupId) -> Result<Response> {
+        self.operation_stream(async |operations, cancellation| {
+            verify_backup(&operations, id, cancellation).await
+        })
     }
 
     /// Deletes a backup, whichever sandbox made it.
@@ -244,6 +231,11 @@ impl Sandbox {
         CancelResult {
             cancelled: self.operations.cancel().await,
         }
+    }
+
+    /// The operations that have ended, the last one first.
+    pub fn operation_log(&self, query: &OperationLogQuery) -> Result<OperationLogPage> {
+        self.operations.log().page(query)
     }
 
     /// Runs `operation` and streams how far it is.
@@ -424,9 +416,9 @@ impl Sandbox {
                 // A good moment for what should have been done already; whoever
                 // looks is not to suffer if it fails.
                 let _ = self.lifecycle.renew(&agent, &status.mounts).await;
-                ("running", status.strategies, status.mounts)
+                (ContainerState::Running, status.strategies, status.mounts)
             }
-            None => ("stopped", Vec::new(), Vec::new()),
+            None => (ContainerState::Stopped, Vec::new(), Vec::new()),
         };
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
@@ -469,21 +461,16 @@ async fn restore_backup(
         .await
 }
 
-/// One event of a backup or restore that is streamed.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
-enum OperationEvent<T> {
-    /// It got further.
-    Progress { operation: Box<Operation> },
-    /// It is done.
-    Result { result: T },
-}
-
-/// What `cancelOperation` gives.
-#[derive(Clone, Debug, Serialize)]
-pub struct CancelResult {
-    /// The operation that was under way, if there was one. It has ended.
-    pub cancelled: Option<Operation>,
+async fn verify_backup(
+    operations: &Operations,
+    id: BackupId,
+    cancellation: Cancellation,
+) -> Result<VerifyBackupResult> {
+    operations
+        .run(cancellation, async |context| {
+            verify::verify(context, id).await
+        })
+        .await
 }
 
 /// Cancels an operation that nobody waits for any more.

@@ -10,5 +10,6 @@ pub mod gateway;
 pub mod index;
 pub mod journal;
 pub mod keys;
+pub mod log;
 pub mod presign;
 pub mod sigv4;

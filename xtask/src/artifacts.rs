@@ -59,48 +59,92 @@ fn static_program(package: &str, profile: AgentProfile) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// Builds the command line for this machine and returns its path.
+pub fn sandboxctl() -> Result<PathBuf> {
+    process::run(process::cargo().args(["build", "--package", "sandboxctl"]))?;
+    let binary = project::target_dir().join("debug/sandboxctl");
+    if !binary.is_file() {
+        bail!("cargo did not build {}", binary.display());
+    }
+    Ok(binary)
+}
+
+/// A Worker in Rust.
+#[derive(Debug)]
+struct RustWorker {
+    /// The directory of its crate.
+    directory: &'static str,
+    /// What cargo calls its library.
+    library: &'static str,
+    /// Manifests of the workspace that it is built from.
+    manifests: &'static [&'static str],
+    /// Whether its size matters enough to wait for it.
+    optimized: bool,
+}
+
 /// Builds the Worker into `worker/build` unless it is there and newer than
 /// everything it is made from.
 pub fn worker() -> Result<()> {
-    let worker = project::root().join("worker");
-    let built = worker.join("build/index.js");
-    if is_current(&built)? {
+    rust_worker(&RustWorker {
+        directory: "worker",
+        library: "sandbox_worker",
+        manifests: &["worker/Cargo.toml", "shared/Cargo.toml"],
+        optimized: true,
+    })
+}
+
+/// The same of the Worker in Rust that the end-to-end tests call sandboxes from.
+pub fn rust_consumer() -> Result<()> {
+    rust_worker(&RustWorker {
+        directory: "tests/rust-consumer",
+        library: "sandbox_rust_consumer",
+        manifests: &[
+            "tests/rust-consumer/Cargo.toml",
+            "client/rust/Cargo.toml",
+            "shared/Cargo.toml",
+        ],
+        optimized: false,
+    })
+}
+
+fn rust_worker(worker: &RustWorker) -> Result<()> {
+    let directory = project::root().join(worker.directory);
+    if worker.is_current(&directory.join("build/index.js"))? {
         return Ok(());
     }
     let tools = setup::worker()?;
-    process::run(
-        tools
-            .node
-            .command(&tools.worker_build)?
-            .current_dir(&worker)
-            .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
-            .env("WASM_OPT_BIN", &tools.node.wasm_opt)
-            .env("ESBUILD_BIN", &tools.node.esbuild)
-            .arg("--release"),
-    )
+    let mut build = tools.node.command(&tools.worker_build)?;
+    build
+        .current_dir(&directory)
+        .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
+        .env("WASM_OPT_BIN", &tools.node.wasm_opt)
+        .env("ESBUILD_BIN", &tools.node.esbuild)
+        .arg("--release");
+    if !worker.optimized {
+        build.arg("--no-opt");
+    }
+    process::run(&mut build)
 }
 
-/// Whether `built` is newer than the sources that cargo recorded, the
-/// manifests and the lock file.
-fn is_current(built: &Path) -> Result<bool> {
-    let Some(built) = modified(built) else {
-        return Ok(false);
-    };
-    let recorded = project::target_dir().join(format!("{WASM_TARGET}/release/sandbox_worker.d"));
-    let Ok(recorded) = fs::read_to_string(recorded) else {
-        return Ok(false);
-    };
-    let root = project::root();
-    let manifests = [
-        "Cargo.toml",
-        "Cargo.lock",
-        "worker/Cargo.toml",
-        "shared/Cargo.toml",
-    ];
-    let inputs = manifests.map(|manifest| root.join(manifest)).into_iter();
-    Ok(inputs
-        .chain(sources(&recorded).context("cargo's record of the Worker's sources")?)
-        .all(|input| modified(&input).is_some_and(|input| input < built)))
+impl RustWorker {
+    /// Whether `built` is newer than the sources that cargo recorded, the
+    /// manifests and the lock file.
+    fn is_current(&self, built: &Path) -> Result<bool> {
+        let Some(built) = modified(built) else {
+            return Ok(false);
+        };
+        let recorded =
+            project::target_dir().join(format!("{WASM_TARGET}/release/{}.d", self.library));
+        let Ok(recorded) = fs::read_to_string(recorded) else {
+            return Ok(false);
+        };
+        let root = project::root();
+        let manifests = ["Cargo.toml", "Cargo.lock"].iter().chain(self.manifests);
+        Ok(manifests
+            .map(|manifest| root.join(manifest))
+            .chain(sources(&recorded).context("cargo's record of the Worker's sources")?)
+            .all(|input| modified(&input).is_some_and(|input| input < built)))
+    }
 }
 
 /// The prerequisites in a make rule: `target: source source …`, spaces in

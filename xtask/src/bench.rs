@@ -38,15 +38,18 @@ pub enum Bench {
     Memory(memory::Options),
     /// Using a restored directory, beside what others mount
     Restore(restore::Options),
+    /// Lists of ten thousand backups
+    List,
 }
 
 impl Bench {
-    fn common(&self) -> &Common {
+    fn common(&self) -> Option<&Common> {
         match self {
-            Self::Create(options) => &options.common,
-            Self::Formats(options) => &options.common,
-            Self::Memory(options) => &options.common,
-            Self::Restore(options) => &options.common,
+            Self::Create(options) => Some(&options.common),
+            Self::Formats(options) => Some(&options.common),
+            Self::Memory(options) => Some(&options.common),
+            Self::Restore(options) => Some(&options.common),
+            Self::List => None,
         }
     }
 }
@@ -129,7 +132,7 @@ impl Common {
 /// Runs one of the benchmarks; in an optimized build of this program, because
 /// the store and the reference's upload are in it.
 pub fn run(bench: &Bench) -> Result<()> {
-    if cfg!(debug_assertions) && !bench.common().quick {
+    if cfg!(debug_assertions) && bench.common().is_some_and(|common| !common.quick) {
         return process::run(
             process::cargo()
                 .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
@@ -141,5 +144,18 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Formats(options) => formats::run(options),
         Bench::Memory(options) => memory::run(options),
         Bench::Restore(options) => restore::run(options),
+        // On the stage of the end-to-end tests, which has a Worker and a bucket.
+        Bench::List => process::run(process::cargo().args([
+            "test",
+            "--quiet",
+            "--package",
+            "sandbox-tests",
+            "--test",
+            "e2e",
+            "--",
+            "--ignored",
+            "--nocapture",
+            "scale::",
+        ])),
     }
 }

@@ -37,16 +37,19 @@ pub fn run() -> Result<()> {
             .concat(),
         )
     })?;
-    step("Lints of the Worker for wasm", || {
-        let target = ["--package", "sandbox-worker", "--target", WASM_TARGET];
-        cargo(
-            &[
-                &["clippy", "--quiet"],
-                &target[..],
-                &["--", "-D", "warnings"],
-            ]
-            .concat(),
-        )
+    step("Lints of what is built for wasm", || {
+        cargo(&[
+            "clippy",
+            "--quiet",
+            "--package=sandbox-worker",
+            "--package=sandbox-backup-client",
+            "--package=sandbox-rust-consumer",
+            "--target",
+            WASM_TARGET,
+            "--",
+            "-D",
+            "warnings",
+        ])
     })?;
     step("Worker", artifacts::worker)?;
     step("Deployment, dry", || deploy_dry_run(&tools))?;

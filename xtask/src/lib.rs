@@ -13,6 +13,7 @@ pub mod demo;
 pub mod dev;
 pub mod docker;
 pub mod host;
+pub mod lifecycle;
 pub mod process;
 pub mod project;
 pub mod setup;

@@ -1,14 +1,14 @@
 //! `cargo xtask`: see `--help`.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{num::NonZeroU64, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
     bench::{self, Bench},
-    check, demo, dev, setup,
+    check, demo, dev, lifecycle, setup,
 };
 
 /// Everything that is done with this project beside writing it.
@@ -50,6 +50,12 @@ enum Task {
         #[command(subcommand)]
         bench: Bench,
     },
+    /// Print the rules by which R2 removes what nobody can restore any more
+    Lifecycle {
+        /// The longest TTL in use, in seconds
+        #[arg(long, default_value = "259200")]
+        ttl: NonZeroU64,
+    },
     /// Install what is missing on this machine (the other commands do, too)
     Setup,
     /// Build the Worker into worker/build
@@ -80,6 +86,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { docker: true } => check::docker(),
         Task::Suites => check::suites(),
         Task::Bench { bench } => bench::run(&bench),
+        Task::Lifecycle { ttl } => lifecycle::print(ttl),
         Task::Setup => setup::all().map(drop),
         Task::Worker => artifacts::worker(),
         Task::Agent { dev } => {

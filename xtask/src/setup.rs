@@ -7,6 +7,7 @@
 
 mod cargo_tools;
 mod npm;
+mod python;
 mod system;
 mod targets;
 
@@ -37,7 +38,15 @@ pub struct WorkerTools {
 pub fn all() -> Result<WorkerTools> {
     system::ensure()?;
     agent()?;
+    schemathesis()?;
     worker()
+}
+
+/// Installs what compares the HTTP routes with their description, and gives its
+/// path.
+pub fn schemathesis() -> Result<PathBuf> {
+    let (cache, _lock) = cache()?;
+    python::schemathesis(&cache)
 }
 
 /// Installs what the benchmarks measure with, and the programs they compare with.

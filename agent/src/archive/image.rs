@@ -18,7 +18,7 @@ mod unpack;
 mod verify;
 
 pub use unpack::{LeftOut, unpack};
-pub use verify::{read_through, verify};
+pub use verify::{Examination, examine, read_through, verify};
 
 use tree::Tree;
 
@@ -86,21 +86,31 @@ pub struct Listing {
     pub special: u64,
 }
 
+impl Listing {
+    fn count(&mut self, kind: Kind) {
+        let names = match kind {
+            Kind::Directory => &mut self.directories,
+            Kind::File => &mut self.files,
+            Kind::Symlink => &mut self.symlinks,
+            _ => &mut self.special,
+        };
+        *names += 1;
+    }
+}
+
 /// Counts the names in an image.
 pub fn list(image: &Path) -> Result<Listing, ArchiveError> {
     let archive = open(image)?;
     let tree = Tree::new(&archive);
     let mut counts = Listing::default();
     let mut pending = vec![archive.root()];
+    counts.count(Kind::Directory);
     while let Some(directory) = pending.pop() {
-        counts.directories += 1;
         let mut entries = tree.enter(directory)?;
         while let Some(entry) = entries.next_entry()? {
-            match entry.kind {
-                Kind::Directory => pending.push(entry.inode),
-                Kind::File => counts.files += 1,
-                Kind::Symlink => counts.symlinks += 1,
-                _ => counts.special += 1,
+            counts.count(entry.kind);
+            if entry.kind == Kind::Directory {
+                pending.push(entry.inode);
             }
         }
     }

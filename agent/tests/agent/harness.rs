@@ -195,6 +195,24 @@ impl Agent {
         }
     }
 
+    /// The most that it has had in memory, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// How many files of a playground it has open, nameless ones included.
+    pub(crate) fn open_files_below(&self, playground: &Playground) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
+        files
+            .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+            .filter(|target| target.starts_with(playground.path("")))
+            .count()
+    }
+
     pub(crate) fn request_without_token(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.origin))

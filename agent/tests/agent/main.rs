@@ -17,3 +17,4 @@ mod routes;
 mod shell;
 mod store;
 mod tree;
+mod verify;

@@ -110,6 +110,11 @@ impl Store {
         self.contents.lock().unwrap().faults.extend(faults);
     }
 
+    /// The next requests meet nothing.
+    pub(crate) fn forget_faults(&self) {
+        self.contents.lock().unwrap().faults.clear();
+    }
+
     /// All URLs of the archive that were given out are good no more.
     pub(crate) fn expire(&self) {
         self.contents.lock().unwrap().generation += 1;

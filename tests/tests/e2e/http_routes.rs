@@ -1,6 +1,6 @@
 //! The same methods over HTTP, behind a bearer token.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::{Method, Response, StatusCode};
 use sandbox_shared::DirectoryBackup;
@@ -19,6 +19,7 @@ crate::tests![
     the_gateway_wants_a_signature,
     every_described_route_exists,
     what_is_stored_of_all_sandboxes,
+    every_answer_says_what_it_took,
 ];
 
 async fn json_of(response: Response, status: u16) -> Value {
@@ -257,7 +258,7 @@ async fn every_described_route_exists(stage: Arc<Stage>) {
             assert_eq!(exists, described, "{method} {route}");
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations, 22);
 }
 
 async fn what_is_stored_of_all_sandboxes(stage: Arc<Stage>) {
@@ -291,4 +292,51 @@ async fn what_is_stored_of_all_sandboxes(stage: Arc<Stage>) {
         .bearer_auth(stage.api_token())
         .send();
     assert_eq!(code_of(wrong.await.unwrap()).await, "METHOD_NOT_ALLOWED");
+}
+
+/// The metrics of the `Server-Timing` header, by name, in milliseconds.
+fn server_timing(response: &Response) -> BTreeMap<String, u64> {
+    let headers = response.headers().get_all("server-timing");
+    let metrics = headers
+        .iter()
+        .flat_map(|value| value.to_str().unwrap().split(", "));
+    metrics
+        .map(|metric| {
+            let (name, duration) = metric.split_once(";dur=").unwrap();
+            (name.to_owned(), duration.parse().unwrap())
+        })
+        .collect()
+}
+
+async fn every_answer_says_what_it_took(stage: Arc<Stage>) {
+    let http = stage.http("server-timing");
+    let names = |response: &Response| server_timing(response).into_keys().collect::<Vec<_>>();
+    let exec = json!({ "command": "sleep 0.3" });
+    let timing = server_timing(&http.post("exec", &exec).await);
+    let [agent, container, total] = ["agent", "container", "total"].map(|part| timing[part]);
+    assert_eq!(timing.len(), 3, "{timing:?}");
+    assert!(agent >= 300, "{timing:?}");
+    // A sandbox that is new has to start.
+    assert!(container > 0, "{timing:?}");
+    // The Worker's clock and its object's have a resolution of a millisecond.
+    assert!(agent + container <= total + 2, "{timing:?}");
+
+    let options = json!({ "dir": "/workspace" });
+    let backup = http.post("backups", &options).await;
+    assert_eq!(names(&backup), ["agent", "container", "store", "total"]);
+    let missing = http
+        .get("backups/00000000-0000-4000-8000-000000000000")
+        .await;
+    assert_eq!(missing.status(), 404);
+    assert_eq!(names(&missing), ["store", "total"]);
+    let refused = stage.http_with(Setup::Main, "server-timing", None);
+    assert_eq!(names(&refused.get("status").await), ["total"]);
+    let events = http.request(Method::POST, "exec").json(&exec);
+    let events = events.header("accept", "text/event-stream").send();
+    assert!(names(&events.await.unwrap()).contains(&"total".into()));
+    let stored = reqwest::Client::new()
+        .get(format!("{}/v1/sandboxes", stage.address()))
+        .bearer_auth(stage.api_token())
+        .send();
+    assert_eq!(names(&stored.await.unwrap()), ["store", "total"]);
 }

@@ -10,11 +10,13 @@
 mod archive;
 mod auto_restore;
 mod catalogue;
+mod coding_agent;
 mod concurrency;
 mod container;
 mod copy_on_write;
 mod corrupt_archive;
 mod dashboard;
+mod documents;
 mod errors_for_every_caller;
 mod exec;
 mod expiry;
@@ -30,11 +32,17 @@ mod isolation;
 mod large_tree;
 mod missing_backup;
 mod missing_settings;
+mod openapi;
+mod operation_log;
 mod production;
 mod progress;
 mod restore;
+mod rust_client;
+mod sandboxctl;
+mod scale;
 mod selection;
 mod store_faults;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -49,11 +57,13 @@ fn all() -> Vec<Tests> {
         archive::tests(),
         auto_restore::tests(),
         catalogue::tests(),
+        coding_agent::tests(),
         concurrency::tests(),
         container::tests(),
         copy_on_write::tests(),
         corrupt_archive::tests(),
         dashboard::tests(),
+        documents::tests(),
         errors_for_every_caller::tests(),
         exec::tests(),
         expiry::tests(),
@@ -68,11 +78,17 @@ fn all() -> Vec<Tests> {
         isolation::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
+        openapi::tests(),
+        operation_log::tests(),
         production::tests(),
         progress::tests(),
         restore::tests(),
+        rust_client::tests(),
+        sandboxctl::tests(),
+        scale::tests(),
         selection::tests(),
         store_faults::tests(),
+        verify::tests(),
     ]
 }
 

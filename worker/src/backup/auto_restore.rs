@@ -6,8 +6,9 @@
 //! or until it is unmounted.
 
 use sandbox_shared::{
-    DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError, Strategy,
+    DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError,
     protocol::MountState,
+    status::{AutoRestore, AutoRestoreStatus},
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,28 +19,6 @@ use crate::{agent::Agent, lifecycle::Lifecycle};
 const KEY: &str = "auto-restores";
 /// Where it is kept what has been given up in this container.
 const GIVEN_UP: &str = "auto-restores-given-up";
-
-/// A directory that is put back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AutoRestore {
-    /// What, and where to.
-    #[serde(flatten)]
-    pub backup: DirectoryBackup,
-    /// Forces one strategy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-}
-
-/// One of them, and how it went.
-#[derive(Clone, Debug, Serialize)]
-pub struct AutoRestoreStatus {
-    /// Which, and with what.
-    #[serde(flatten)]
-    pub entry: AutoRestore,
-    /// Why it could not be put back, when that was last tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<SandboxError>,
-}
 
 /// All that is to be put back, by directory: outer ones before those in them.
 async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
@@ -245,7 +224,7 @@ fn failed(error: worker::Error) -> SandboxError {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::BackupId;
+    use sandbox_shared::{BackupId, DirectoryBackup};
 
     use super::*;
 

@@ -4,43 +4,24 @@
 //! restarted in the middle can remove what there is of it. The metadata is
 //! written last: until then, and after any failure, there is no backup.
 
-use sandbox_shared::{
-    BackupId, BackupMetadata, BackupOptions, DirectoryBackup, EntryCounts, ErrorCode, Result,
-    SandboxError,
-    backup::METADATA_VERSION,
-    operation::{OperationId, OperationState},
-    protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
-    report::BackupReport,
-};
-use serde::Serialize;
-
 use super::{Context, cancelled_error};
 use crate::{
     agent::Agent,
-    clock,
-    operations::Phase,
-    random_bytes,
+    clock, random_bytes,
     storage::{
         bucket::BackupBucket,
-        journal::{Journal, Kind, State},
+        journal::{Journal, State},
         presign::Presigner,
     },
 };
-
-/// What `createBackup` gives: the handle, and what became of the directory.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CreatedBackup {
-    /// `id` and `dir`.
-    #[serde(flatten)]
-    pub backup: DirectoryBackup,
-    /// Bytes of the archive.
-    pub size_bytes: u64,
-    /// What went into it and what was left out.
-    pub counts: EntryCounts,
-    /// What was met.
-    pub report: BackupReport,
-}
+use sandbox_shared::{
+    BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
+    backup::METADATA_VERSION,
+    operation::{OperationId, OperationState},
+    progress::{OperationKind, Phase},
+    protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
+    report::CreatedBackup,
+};
 
 /// Makes a backup.
 pub async fn create(
@@ -61,8 +42,8 @@ pub async fn create(
     };
     context
         .journal
-        .begin(&operation, Kind::Create, &backup, created_at)?;
-    context.begin(Kind::Create.as_str(), &id, &options.dir);
+        .begin(&operation, OperationKind::CreateBackup, &backup, created_at)?;
+    context.begin(OperationKind::CreateBackup, &id, &options.dir);
     let stored = async {
         context.lifecycle.recover_later().await?;
         let agent = context.lifecycle.agent().await?;
@@ -160,6 +141,7 @@ impl Upload<'_> {
             let next = context.next(&mut events, ErrorCode::BackupCreateFailed);
             match next.await? {
                 CreateEvent::Scanned { counts } => context.progress.update(|operation| {
+                    operation.files = Some(counts.files);
                     operation.phase = Phase::Uploading;
                     operation.bytes_total = Some(counts.bytes);
                 }),

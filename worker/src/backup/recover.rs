@@ -1,7 +1,7 @@
 //! What a backup or restore left that did not come to its end: because it
 //! failed, or because the Durable Object was restarted in the middle.
 
-use sandbox_shared::{ErrorCode, Result, operation::OperationState};
+use sandbox_shared::{ErrorCode, Result, operation::OperationState, progress::OperationKind};
 
 use crate::{
     config::Config,
@@ -9,7 +9,7 @@ use crate::{
     storage::{
         bucket::BackupBucket,
         index::Index,
-        journal::{Journal, Kind, State, Unsettled},
+        journal::{Journal, State, Unsettled},
     },
 };
 
@@ -22,11 +22,13 @@ pub async fn recover(
 ) -> Result<()> {
     for entry in journal.unsettled()? {
         let state = match entry.kind {
-            Kind::Create => {
+            OperationKind::CreateBackup => {
                 let bucket = BackupBucket::open(config, ErrorCode::BackupCreateFailed)?;
                 settle_backup(&entry, &bucket, index).await?
             }
-            Kind::Restore => settle_restore(&entry, lifecycle).await?,
+            OperationKind::RestoreBackup => settle_restore(&entry, lifecycle).await?,
+            // Changes nothing, and is never noted.
+            OperationKind::VerifyBackup => OperationState::NotCommitted,
         };
         journal.set(&entry.operation, State::Settled(state))?;
     }

@@ -4,19 +4,15 @@ use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
     backup::iso8601,
     operation::{OperationId, OperationState},
+    progress::{OperationKind, Phase},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };
 use time::OffsetDateTime;
 
-use super::{Context, auto_restore};
+use super::{Context, auto_restore, find_archive, find_metadata};
 use crate::{
-    clock,
-    operations::Phase,
-    random_bytes,
-    storage::{
-        journal::{Kind, State},
-        presign::Presigner,
-    },
+    clock, random_bytes,
+    storage::{journal::State, presign::Presigner},
 };
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
@@ -31,7 +27,12 @@ pub async fn restore(
         None => (&BackupId::from_random(random_bytes()?)).into(),
     };
     let journal = context.journal;
-    journal.begin(&operation, Kind::Restore, &request.backup, clock::now())?;
+    journal.begin(
+        &operation,
+        OperationKind::RestoreBackup,
+        &request.backup,
+        clock::now(),
+    )?;
     let restored = run(context, request).await;
     let state = match restored {
         Ok(_) => OperationState::Committed,
@@ -65,25 +66,11 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    context.begin(Kind::Restore.as_str(), &backup.id, &backup.dir);
+    context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
-    let not_found = |what: &str| {
-        SandboxError::new(
-            ErrorCode::BackupNotFound,
-            format!("backup {} has no {what} in the bucket", backup.id),
-        )
-        .with("id", backup.id.as_str())
-    };
-    let metadata = bucket
-        .metadata(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("metadata"))?;
+    let metadata = find_metadata(&bucket, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;
-    let size_bytes = bucket
-        .archive(&backup.id)
-        .await?
-        .ok_or_else(|| not_found("archive"))?
-        .size_bytes;
+    let size_bytes = find_archive(&bucket, &backup.id).await?.size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,
@@ -94,6 +81,8 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
         ));
     }
 
+    let files = metadata.counts.map(|counts| counts.files);
+    context.progress.update(|operation| operation.files = files);
     let agent = context.lifecycle.agent().await?;
     let (url, url_expires_at) = presigner.read_archive(&backup.id, clock::now());
     let request = RestoreBackup {
@@ -121,6 +110,10 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
                 operation.bytes_total = Some(bytes_total);
             }),
             RestoreEvent::Mounted(mount) => {
+                let strategy = Some(mount.strategy);
+                context
+                    .progress
+                    .update(|operation| operation.strategy = strategy);
                 context.lifecycle.renew_for(&mount).await?;
                 return Ok(mount);
             }

@@ -2,7 +2,6 @@
 
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError,
-    catalogue::ListBackups,
     error::from_json,
     files::{ListFilesOptions, MkdirOptions},
     operation::OperationId,
@@ -12,27 +11,34 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
 use worker::{Method, Request, Response, Url};
 
-use super::{error_response, no_such_route, sandbox_route};
-use crate::sandbox::Sandbox;
+use super::{error_response, method, no_such_route, sandbox_route, wrong_method};
+use crate::{sandbox::Sandbox, timing};
 
 /// Operations of a sandbox: `operations/{operationId}`
 pub(super) const OPERATIONS: &str = "operations/";
+
+/// One backup of a sandbox: `backups/{id}`
+const BACKUPS: &str = "backups/";
+/// After it, to have it verified.
+const VERIFY: &str = "/verify";
 
 /// The header of `POST backups` and `POST restore` that names the operation.
 pub(super) const OPERATION_ID_HEADER: &str = "operation-id";
 
 /// Answers a request that has been let through.
 pub async fn handle(sandbox: &Sandbox, request: Request) -> worker::Result<Response> {
-    match dispatch(sandbox, request).await {
-        Ok(response) => Ok(response),
-        Err(error) => error_response(&error),
-    }
+    let (answer, metrics) = timing::parts(dispatch(sandbox, request)).await;
+    let response = answer.or_else(|error| error_response(&error))?;
+    timing::with_metrics(response, &metrics)
 }
 
 async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     let url = request.url().map_err(internal)?;
     let (_, route) = sandbox_route(url.path())?;
-    match (request.method(), route) {
+    let Some(method) = method(&request) else {
+        return Err(not_taken(&request, route, url.path()));
+    };
+    match (method, route) {
         (Method::Post, "backups") => {
             let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
             let operation = operation_id(&request)?;
@@ -42,7 +48,9 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             let created = sandbox.create_backup(options, operation).await?;
             Ok(json(&created)?.with_status(201))
         }
-        (Method::Get, "backups") => json(&sandbox.list_backups(&query(&url)?)?),
+        (Method::Get, "backups") => {
+            json(&sandbox.list_backups(&query(&url, ErrorCode::InvalidBackupConfig)?)?)
+        }
         (Method::Post, "prune") => {
             let rules = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
             json(&sandbox.prune_backups(rules).await?)
@@ -96,6 +104,9 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             json(&sandbox.mkdir(&path(&url)?, options).await?)
         }
         (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
+        (Method::Get, "log") => {
+            json(&sandbox.operation_log(&query(&url, ErrorCode::InvalidRequest)?)?)
+        }
         (Method::Get, "status") => json(&sandbox.status().await?),
         (Method::Delete, "operation") => json(&sandbox.cancel_operation().await),
         (Method::Delete, "container") => {
@@ -104,25 +115,31 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
-        (Method::Get, route) if route.starts_with(OPERATIONS) => {
-            let operation = OperationId::parse(&route[OPERATIONS.len()..])?;
-            json(&sandbox.operation_outcome(operation).await?)
-        }
-        (method, route) if route.starts_with("backups/") => {
-            let id = BackupId::parse(&route["backups/".len()..])?;
-            match method {
-                Method::Get => json(&sandbox.get_backup(&id).await?),
-                Method::Delete => json(&sandbox.delete_backup(id).await?),
-                _ => Err(wrong_method(&method, route)),
+        (method, route) => {
+            let not_taken = || not_taken(&request, route, url.path());
+            if let Some(operation) = route.strip_prefix(OPERATIONS) {
+                return match method {
+                    Method::Get => {
+                        let operation = OperationId::parse(operation)?;
+                        json(&sandbox.operation_outcome(operation).await?)
+                    }
+                    _ => Err(not_taken()),
+                };
+            }
+            let id = route.strip_prefix(BACKUPS).ok_or_else(not_taken)?;
+            match (method, id.strip_suffix(VERIFY)) {
+                (Method::Post, Some(id)) => {
+                    let id = BackupId::parse(id)?;
+                    if wants_events(&request) {
+                        return sandbox.verify_backup_stream(id);
+                    }
+                    json(&sandbox.verify_backup(id).await?)
+                }
+                (Method::Get, None) => json(&sandbox.get_backup(&BackupId::parse(id)?).await?),
+                (Method::Delete, None) => json(&sandbox.delete_backup(BackupId::parse(id)?).await?),
+                _ => Err(not_taken()),
             }
         }
-        (
-            method,
-            "backups" | "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "files"
-            | "list" | "mkdir" | "exists" | "status" | "operation" | "container",
-        ) => Err(wrong_method(&method, route)),
-        (method, route) if route.starts_with(OPERATIONS) => Err(wrong_method(&method, route)),
-        _ => Err(no_such_route(url.path())),
     }
 }
 
@@ -132,15 +149,24 @@ fn operation_id(request: &Request) -> Result<Option<OperationId>> {
     header.map(|id| OperationId::parse(&id)).transpose()
 }
 
-fn wrong_method(method: &Method, route: &str) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::MethodNotAllowed,
-        format!("{method} is not a method of {route}"),
-    )
+/// Why a request is not for a route: there is none, or not with its method.
+fn not_taken(request: &Request, route: &str, path: &str) -> SandboxError {
+    let allowed = match route {
+        "backups" => "GET, POST",
+        "files" => "DELETE, GET, PUT",
+        "list" | "exists" | "log" | "status" => "GET",
+        "prune" | "reindex" | "preview" | "restore" | "unmount" | "exec" | "mkdir" => "POST",
+        "operation" | "container" => "DELETE",
+        route if route.starts_with(OPERATIONS) => "GET",
+        route if route.starts_with(BACKUPS) && route.ends_with(VERIFY) => "POST",
+        route if route.starts_with(BACKUPS) => "DELETE, GET",
+        _ => return no_such_route(path),
+    };
+    wrong_method(request, route, allowed)
 }
 
 /// The parameters of a list, as the method takes them.
-fn query(url: &Url) -> Result<ListBackups> {
+fn query<T: DeserializeOwned>(url: &Url, code: ErrorCode) -> Result<T> {
     let mut fields = serde_json::Map::new();
     for (name, value) in url.query_pairs() {
         let value = match name.as_ref() {
@@ -152,7 +178,7 @@ fn query(url: &Url) -> Result<ListBackups> {
         fields.insert(name.into_owned(), value);
     }
     let fields = serde_json::Value::Object(fields).to_string();
-    from_json(&fields, ErrorCode::InvalidBackupConfig)
+    from_json(&fields, code)
 }
 
 /// Whether the caller wants to follow an operation rather than wait for it.

@@ -60,6 +60,12 @@ impl Sandbox {
         answer(async { to_js(&self.get_backup(&id_argument(id)?).await?) }).await
     }
 
+    /// `verifyBackup(id)`
+    #[wasm_bindgen(js_name = verifyBackup)]
+    pub async fn rpc_verify_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
+        answer(async { to_js(&self.verify_backup(id_argument(id)?).await?) }).await
+    }
+
     /// `deleteBackup(id)`
     #[wasm_bindgen(js_name = deleteBackup)]
     pub async fn rpc_delete_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
@@ -86,6 +92,16 @@ impl Sandbox {
     #[wasm_bindgen(js_name = cancelOperation)]
     pub async fn rpc_cancel_operation(&self) -> Result<JsValue, JsValue> {
         answer(async { to_js(&self.cancel_operation().await) }).await
+    }
+
+    /// `operationLog({limit, cursor})`
+    #[wasm_bindgen(js_name = operationLog)]
+    pub async fn rpc_operation_log(&self, query: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let query = optional("query", query, ErrorCode::InvalidRequest)?;
+            to_js(&self.operation_log(&query)?)
+        })
+        .await
     }
 
     /// `operationOutcome(operationId)`

@@ -12,7 +12,10 @@ use sandbox_shared::{
 use worker::{Bucket, Include, MultipartUpload, UploadedPart};
 
 use super::keys;
-use crate::config::Config;
+use crate::{
+    config::Config,
+    timing::{self, measure},
+};
 
 /// The bucket that holds the backups.
 pub struct BackupBucket {
@@ -101,14 +104,21 @@ impl BackupBucket {
         move |error| SandboxError::new(code, format!("{message}: {error}"))
     }
 
+    /// Waits for R2's answer.
+    async fn ask<T>(
+        &self,
+        doing: &str,
+        call: impl Future<Output = worker::Result<T>>,
+    ) -> Result<T> {
+        measure(timing::Part::Store, call)
+            .await
+            .map_err(self.failed(doing))
+    }
+
     /// Starts the upload of an archive and gives its id.
     pub async fn create_upload(&self, id: &BackupId) -> Result<String> {
-        let upload = self
-            .bucket
-            .create_multipart_upload(keys::archive(id))
-            .execute()
-            .await
-            .map_err(self.failed("creating the upload"))?;
+        let upload = self.bucket.create_multipart_upload(keys::archive(id));
+        let upload = self.ask("creating the upload", upload.execute()).await?;
         Ok(upload.upload_id().await)
     }
 
@@ -130,10 +140,8 @@ impl BackupBucket {
             // At most 10,000 parts: the number fits.
             UploadedPart::new(*number as u16, etag.clone())
         });
-        self.upload(id, upload_id)?
-            .complete(parts)
-            .await
-            .map_err(self.failed("completing the upload"))?;
+        let completed = self.upload(id, upload_id)?.complete(parts);
+        self.ask("completing the upload", completed).await?;
         let wrong = |message: String| Err(SandboxError::new(self.on_failure, message));
         match self.archive(id).await? {
             Some(stored) if stored.size_bytes != archive.size_bytes => wrong(format!(
@@ -154,7 +162,8 @@ impl BackupBucket {
     /// Removes an upload that will not be completed. One that has been, or that
     /// is gone, is none any more.
     pub async fn abort_upload(&self, id: &BackupId, upload_id: &str) -> Result<()> {
-        match self.upload(id, upload_id)?.abort().await {
+        let upload = self.upload(id, upload_id)?;
+        match measure(timing::Part::Store, upload.abort()).await {
             Err(error) if !is_no_such_upload(&error) => {
                 Err(self.failed("aborting the upload")(error))
             }
@@ -164,11 +173,8 @@ impl BackupBucket {
 
     /// What R2 knows of the archive, if it exists.
     pub async fn archive(&self, id: &BackupId) -> Result<Option<StoredArchive>> {
-        let object = self
-            .bucket
-            .head(keys::archive(id))
-            .await
-            .map_err(self.failed("looking for the archive"))?;
+        let object = self.bucket.head(keys::archive(id));
+        let object = self.ask("looking for the archive", object).await?;
         Ok(object.map(|object| StoredArchive {
             size_bytes: object.size(),
             etag: object.etag(),
@@ -179,7 +185,8 @@ impl BackupBucket {
     pub async fn put_metadata(&self, metadata: &BackupMetadata) -> Result<()> {
         let json = serde_json::to_vec_pretty(metadata)
             .map_err(|error| SandboxError::new(self.on_failure, error.to_string()))?;
-        self.bucket
+        let put = self
+            .bucket
             .put(keys::metadata(&metadata.id), json)
             .http_metadata(worker::HttpMetadata {
                 content_type: Some("application/json".into()),
@@ -193,31 +200,22 @@ impl BackupBucket {
                 .into_iter()
                 .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
                 .collect::<HashMap<_, _>>(),
-            )
-            .execute()
-            .await
-            .map_err(self.failed("writing the metadata"))?;
+            );
+        self.ask("writing the metadata", put.execute()).await?;
         Ok(())
     }
 
     /// The metadata of a backup, if it exists.
     pub async fn metadata(&self, id: &BackupId) -> Result<Option<BackupMetadata>> {
-        let Some(object) = self
-            .bucket
-            .get(keys::metadata(id))
-            .execute()
-            .await
-            .map_err(self.failed("reading the metadata"))?
-        else {
+        const DOING: &str = "reading the metadata";
+        let object = self.bucket.get(keys::metadata(id));
+        let Some(object) = self.ask(DOING, object.execute()).await? else {
             return Ok(None);
         };
         let Some(body) = object.body() else {
             return Ok(None);
         };
-        let json = body
-            .bytes()
-            .await
-            .map_err(self.failed("reading the metadata"))?;
+        let json = self.ask(DOING, body.bytes()).await?;
         serde_json::from_slice(&json).map(Some).map_err(|error| {
             SandboxError::new(
                 self.on_failure,
@@ -228,10 +226,9 @@ impl BackupBucket {
 
     /// Whether the backup exists.
     pub async fn exists(&self, id: &BackupId) -> Result<bool> {
-        let object = self.bucket.head(keys::metadata(id)).await;
-        Ok(object
-            .map_err(self.failed("looking for the metadata"))?
-            .is_some())
+        let object = self.bucket.head(keys::metadata(id));
+        let object = self.ask("looking for the metadata", object).await?;
+        Ok(object.is_some())
     }
 
     /// Objects of backups in the order of their ids, the archive before the
@@ -245,10 +242,7 @@ impl BackupBucket {
         if let Some(cursor) = cursor {
             list = list.cursor(cursor);
         }
-        let page = list
-            .execute()
-            .await
-            .map_err(self.failed("listing the bucket"))?;
+        let page = self.ask("listing the bucket", list.execute()).await?;
         let listed = |object: worker::Object| {
             let key = object.key();
             if let Some(id) = keys::archive_id(&key) {
@@ -273,10 +267,8 @@ impl BackupBucket {
     /// Deletes at most [`DELETED_AT_ONCE`] backups, as [`Self::delete`] does.
     pub async fn delete_all(&self, ids: &[BackupId]) -> Result<()> {
         for key in [keys::metadata, keys::archive] {
-            self.bucket
-                .delete_multiple(ids.iter().map(key).collect())
-                .await
-                .map_err(self.failed("deleting backups"))?;
+            let deleted = self.bucket.delete_multiple(ids.iter().map(key).collect());
+            self.ask("deleting backups", deleted).await?;
         }
         Ok(())
     }
@@ -285,10 +277,8 @@ impl BackupBucket {
     /// never a backup without its archive. Deleting what is not there succeeds.
     pub async fn delete(&self, id: &BackupId) -> Result<()> {
         for key in [keys::metadata(id), keys::archive(id)] {
-            self.bucket
-                .delete(key)
-                .await
-                .map_err(self.failed("deleting the backup"))?;
+            let deleted = self.bucket.delete(key);
+            self.ask("deleting the backup", deleted).await?;
         }
         Ok(())
     }

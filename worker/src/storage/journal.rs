@@ -7,6 +7,7 @@ use std::cell::Cell;
 use sandbox_shared::{
     BackupId, DirectoryBackup, ErrorCode, Result, SandboxError,
     operation::{OperationId, OperationOutcome, OperationState},
+    progress::OperationKind,
 };
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -29,25 +30,6 @@ const SCHEMA: &str = "
         upload TEXT NOT NULL DEFAULT '',
         state TEXT NOT NULL
     );";
-
-/// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `createBackup`
-    Create,
-    /// `restoreBackup`
-    Restore,
-}
-
-impl Kind {
-    /// The method's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "createBackup",
-            Self::Restore => "restoreBackup",
-        }
-    }
-}
 
 /// How far an operation got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +69,7 @@ pub struct Unsettled {
     /// Which.
     pub operation: OperationId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: OperationKind,
     /// The backup.
     pub backup: DirectoryBackup,
     /// Of the archive, once it was created.
@@ -149,7 +131,7 @@ impl Journal {
     pub fn begin(
         &self,
         operation: &OperationId,
-        kind: Kind,
+        kind: OperationKind,
         backup: &DirectoryBackup,
         now: OffsetDateTime,
     ) -> Result<()> {
@@ -206,9 +188,9 @@ impl Journal {
             .map(|row| {
                 Ok(Unsettled {
                     operation: OperationId::parse(&row.operation)?,
-                    kind: match row.kind == Kind::Create.as_str() {
-                        true => Kind::Create,
-                        false => Kind::Restore,
+                    kind: match row.kind == OperationKind::CreateBackup.as_str() {
+                        true => OperationKind::CreateBackup,
+                        false => OperationKind::RestoreBackup,
                     },
                     backup: row.backup()?,
                     has_failed: row.state == State::Failed.as_str(),

@@ -1,6 +1,9 @@
 //! Programs of the operating system.
 
-use std::process::Command;
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Result, bail};
 
@@ -14,7 +17,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("fuse-overlayfs", "fuse-overlayfs"),
     ("fusermount3", "fuse3"),
     ("getfattr", "attr"),
+    ("curl", "curl"),
     ("git", "git"),
+    ("jq", "jq"),
     ("mksquashfs", "squashfs-tools"),
     ("mount", "mount"),
     ("musl-gcc", "musl-tools"),
@@ -61,43 +66,58 @@ pub(super) fn ensure_for_docker() -> Result<()> {
     ensure_all(DOCKER_PROGRAMS)
 }
 
-/// Installs missing programs by Debian's package manager when we are root;
-/// otherwise says what is missing.
+/// A Python that can make environments. Debian has that in a package of its own.
+pub(super) fn python() -> Result<PathBuf> {
+    let Some(python) = project::find_program("python3") else {
+        bail!("python3 is missing");
+    };
+    let can = Command::new(&python)
+        .args(["-c", "import ensurepip, venv"])
+        .stderr(Stdio::null())
+        .status()?;
+    if !can.success() {
+        install(&["python3-venv"])?;
+    }
+    Ok(python)
+}
+
+/// Installs what is missing of some programs.
 fn ensure_all(programs: &[(&'static str, &'static str)]) -> Result<()> {
     let missing = missing(programs);
     if missing.is_empty() {
         return Ok(());
     }
-    let apt = project::find_program("apt-get");
     let mut packages: Vec<_> = missing.iter().map(|&(_, package)| package).collect();
     packages.dedup();
-    match apt {
-        Some(apt) if rustix::process::geteuid().is_root() => {
-            let apt = |arguments: &[&str]| {
-                process::run(
-                    Command::new(&apt)
-                        .env("DEBIAN_FRONTEND", "noninteractive")
-                        .args(arguments),
-                )
-            };
-            apt(&["update", "--quiet"])?;
-            let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-            apt(&[&install[..], &packages].concat())?;
-        }
-        Some(_) => bail!(
-            "some programs are missing; install them with\n\n    sudo apt-get install {}\n",
-            packages.join(" ")
-        ),
-        None => bail!(
-            "some programs are missing; install what provides {}",
-            names(&missing)
-        ),
-    }
+    install(&packages)?;
     let missing = self::missing(programs);
     if !missing.is_empty() {
         bail!("{} still missing after the installation", names(&missing));
     }
     Ok(())
+}
+
+/// Installs packages by Debian's package manager when we are root; otherwise
+/// says which are missing.
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = project::find_program("apt-get");
+    let Some(apt) = apt.filter(|_| rustix::process::geteuid().is_root()) else {
+        bail!(
+            "some programs are missing; install these packages, here by their names in Debian\n\n    \
+             sudo apt-get install {}\n",
+            packages.join(" ")
+        );
+    };
+    let apt = |arguments: &[&str]| {
+        process::run(
+            Command::new(&apt)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(arguments),
+        )
+    };
+    apt(&["update", "--quiet"])?;
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+    apt(&[&install[..], packages].concat())
 }
 
 fn missing(programs: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {

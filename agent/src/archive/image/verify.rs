@@ -6,11 +6,11 @@ use std::{
     path::Path,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use super::tree::Tree;
+use super::{Listing, tree::Tree};
 use crate::archive::{
     ArchiveError,
     squashfs::reader::{Archive, InodeRef, Kind, ReadError, Stored, StoredBlock},
@@ -23,31 +23,75 @@ pub fn read_through(image: &Path) -> Result<(), ArchiveError> {
 
 /// Reads all metadata, and each block of content once, on all cores.
 pub fn verify(archive: &Archive) -> Result<(), ReadError> {
+    let Examination { damage, .. } = examine(archive, 1, &AtomicU64::new(0));
+    damage.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// What is in an archive, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Examination {
+    /// Names by kind: those that were met.
+    pub listing: Listing,
+    /// Bytes of file content; files with several names count once.
+    pub bytes: u64,
+    /// In the order in which it was found. Damaged metadata hides what comes
+    /// after it, so content is looked at only if there is none.
+    pub damage: Vec<ReadError>,
+}
+
+/// Reads everything as [`verify`] does, and goes on after damaged content until
+/// `most` blocks of it have been found. `checked` hears how many bytes of the
+/// archive have been read as content.
+pub fn examine(archive: &Archive, most: usize, checked: &AtomicU64) -> Examination {
     let mut survey = Survey::new(archive);
-    survey.walk()?;
-    let stored = survey
-        .blocks
-        .keys()
-        .map(|block| u64::from(block.size.stored()));
+    let walked = survey.walk();
+    let Survey {
+        listing,
+        bytes,
+        blocks,
+        ..
+    } = survey;
+    let damage = match walked {
+        Ok(()) => check(archive, blocks, most, checked),
+        Err(error) => vec![error],
+    };
+    Examination {
+        listing,
+        bytes,
+        damage,
+    }
+}
+
+fn check(
+    archive: &Archive,
+    blocks: HashMap<StoredBlock, Length>,
+    most: usize,
+    checked: &AtomicU64,
+) -> Vec<ReadError> {
+    let stored = blocks.keys().map(|block| u64::from(block.size.stored()));
     let end = archive.superblock().bytes_used.get();
     if stored.sum::<u64>() > end {
         let what = "blocks overlap";
-        return Err(ReadError::Damaged { what, at: end });
+        return vec![ReadError::Damaged { what, at: end }];
     }
-    let mut blocks: Vec<_> = survey.blocks.into_iter().collect();
+    let mut blocks: Vec<_> = blocks.into_iter().collect();
     // In the order in which they are stored.
     blocks.sort_unstable_by_key(|(block, _)| block.position);
 
     let next = AtomicUsize::new(0);
-    let failure = Mutex::new(None);
+    let damage = Mutex::new(Vec::new());
     let work = || {
         let mut content = Vec::new();
         while let Some((block, length)) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = length.check(archive, *block, &mut content) {
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                // Nobody needs to go on.
-                next.store(blocks.len(), Ordering::Relaxed);
+                let goes_on = !matches!(error, ReadError::Source { .. });
+                let mut damage = damage.lock().unwrap_or_else(PoisonError::into_inner);
+                damage.push(error);
+                if !goes_on || damage.len() >= most {
+                    next.store(blocks.len(), Ordering::Relaxed);
+                }
             }
+            checked.fetch_add(block.size.stored().into(), Ordering::Relaxed);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -57,10 +101,7 @@ pub fn verify(archive: &Archive) -> Result<(), ReadError> {
         }
         work();
     });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    damage.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long a block has to be.
@@ -121,6 +162,8 @@ struct Survey<'a> {
     xattr_sets: HashSet<u32>,
     /// Files with several names.
     linked: HashSet<InodeRef>,
+    listing: Listing,
+    bytes: u64,
 }
 
 impl<'a> Survey<'a> {
@@ -131,6 +174,8 @@ impl<'a> Survey<'a> {
             blocks: HashMap::new(),
             xattr_sets: HashSet::new(),
             linked: HashSet::new(),
+            listing: Listing::default(),
+            bytes: 0,
         }
     }
 
@@ -158,6 +203,7 @@ impl<'a> Survey<'a> {
                 at: self.archive.superblock().directory_table.get(),
             });
         }
+        self.listing.count(listed);
         if let Some(set) = attributes.xattr_set
             && self.xattr_sets.insert(set)
         {
@@ -165,6 +211,7 @@ impl<'a> Survey<'a> {
         }
         let is_known = attributes.link_count > 1 && !self.linked.insert(inode);
         if attributes.kind == Kind::File && !is_known {
+            self.bytes = self.bytes.saturating_add(attributes.size);
             self.content(inode)?;
         }
         Ok(())

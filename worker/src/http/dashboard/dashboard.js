@@ -34,7 +34,7 @@ async function request(method, path, body, accept = "application/json") {
 const json = async (...args) => (await request(...args)).json();
 const route = (rest) => `/v1/sandboxes/${encodeURIComponent(name)}/${rest}`;
 
-/** Runs a backup or a restore and shows how far it is. */
+/** Runs an operation and shows how far it is. */
 async function follow(rest, body) {
   const response = await request("POST", route(rest), body, "text/event-stream");
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -85,6 +85,15 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** Puts elements in place of others. The focus stays on what is still there. */
+function fill(container, children) {
+  const focused = container.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  container.replaceChildren(...children);
+  if (focused === null) return;
+  const same = [...container.querySelectorAll("[data-key]")].find(({ dataset }) => dataset.key === focused);
+  (same ?? $(container.dataset.title)).focus();
+}
+
 function time(iso) {
   return element("time", { dateTime: iso, title: new Date(iso).toLocaleString() }, moment(iso));
 }
@@ -93,6 +102,7 @@ function say(text, isError = false) {
   $("message").textContent = text ?? "";
   $("message").hidden = !text;
   $("message").classList.toggle("error", isError);
+  $("message").role = isError ? "alert" : "status";
 }
 
 /** Runs what a button does, and says what went wrong. */
@@ -158,8 +168,8 @@ async function refresh() {
       ([term, fact]) => element("div", {}, element("dt", {}, term), element("dd", {}, fact)),
     ),
   );
-  $("mounts").replaceChildren(...status.mounts.map(mount));
-  if (!status.mounts.length) $("mounts").append(element("li", { className: "hint" }, "None."));
+  const none = element("li", { className: "hint" }, "None.");
+  fill($("mounts"), status.mounts.length ? status.mounts.map(mount) : [none]);
   showOperation(status.operation);
   clearTimeout(polling);
   polling = setTimeout(() => refresh().catch(() => {}), POLL_MS);
@@ -170,6 +180,7 @@ function mount(mount) {
   const cached = whole ? "" : `, ${bytes(mount.cachedBytes)} of ${bytes(mount.sizeBytes)} here`;
   const take = element("button", { type: "button" }, "Unmount");
   take.setAttribute("aria-label", `Unmount ${mount.dir}`);
+  take.dataset.key = mount.dir;
   take.onclick = () => attempt(async () => {
     await json("POST", route("unmount"), { dir: mount.dir });
     await refresh();
@@ -181,7 +192,7 @@ function mount(mount) {
 function showOperation(operation) {
   $("operation").hidden = !operation;
   if (!operation) return;
-  const title = operation.type === "createBackup" ? "Backing up" : "Restoring";
+  const title = { createBackup: "Backing up", verifyBackup: "Verifying" }[operation.type] ?? "Restoring";
   $("operation-title").textContent = `${title} ${operation.dir}: ${operation.phase}`;
   if (operation.bytesTotal) {
     $("progress").max = operation.bytesTotal;
@@ -196,6 +207,7 @@ function showOperation(operation) {
   $("operation-detail").textContent = detail.join(" · ");
 }
 
+/** A page of them, after those that are shown, or from the newest one. */
 async function backups(anew) {
   const asked = name;
   const page = await json("GET", route(`backups?limit=100${anew || !cursor ? "" : `&cursor=${encodeURIComponent(cursor)}`}`));
@@ -203,17 +215,16 @@ async function backups(anew) {
   shown = anew ? page.backups : [...shown, ...page.backups];
   cursor = page.cursor;
   $("more").hidden = !cursor;
-  $("backups").replaceChildren(...shown.map(row));
-  if (!shown.length) {
-    $("backups").append(element("tr", {}, element("td", { colSpan: 6 }, "No backups yet.")));
-  }
+  const none = element("tr", {}, element("td", { colSpan: 6 }, "No backups yet."));
+  fill($("backups"), shown.length ? shown.map(row) : [none]);
   plot();
 }
 
 function row(backup) {
   const button = (text, action) => {
     const made = element("button", { type: "button" }, text);
-    made.setAttribute("aria-label", `${text} ${backup.name ?? backup.id}`);
+    made.setAttribute("aria-label", `${text} ${backup.name ?? backup.id}, ${moment(backup.createdAt)}`);
+    made.dataset.key = `${text} ${backup.id}`;
     made.onclick = () => attempt(() => action(backup));
     return made;
   };
@@ -223,8 +234,8 @@ function row(backup) {
     element("td", { className: "wrap" }, backup.name ?? "–"),
     element("td", { className: "wrap" }, element("code", {}, backup.dir)),
     element("td", { className: "number" }, bytes(backup.sizeBytes)),
-    element("td", {}, expired ? "expired" : time(backup.expiresAt)),
-    element("td", {}, ...(expired ? [] : [button("Restore", restore), " "]), button("Delete", remove)),
+    element("td", { className: expired ? "" : "expires" }, expired ? "expired" : time(backup.expiresAt)),
+    element("td", { className: "actions" }, ...(expired ? [] : [button("Restore", restore), " "]), button("Verify", verify), " ", button("Delete", remove)),
   );
 }
 
@@ -293,6 +304,18 @@ async function restore(backup) {
   await refresh();
 }
 
+async function verify(backup) {
+  const found = await follow(`backups/${backup.id}/verify`);
+  showOperation(null);
+  const what = backup.name ?? backup.id;
+  if (!found.valid) {
+    const problems = found.problems.length ? found.problems.slice(0, 3).join("; ") : "its checksum differs";
+    return say(`${what} is damaged: ${problems}.`, true);
+  }
+  const checksum = found.checksum === "matches" ? "the checksum matches" : "no checksum was recorded";
+  say(`${what} is whole: ${count(found.files, "file")}, ${bytes(found.bytes)}, ${checksum}.`);
+}
+
 async function remove(backup) {
   $("delete-what").textContent = `${backup.name ?? backup.id} of ${backup.dir}, ${bytes(backup.sizeBytes)}, made ${moment(backup.createdAt)}. This cannot be undone.`;
   if (!(await ask("delete-dialog"))) return;
@@ -340,6 +363,8 @@ async function navigate() {
   await attempt(async () => {
     name = decodeURIComponent(location.hash.slice(1)) || null;
     await (name ? sandbox() : overview());
+    document.title = name ? `${name} · Sandbox backups` : "Sandbox backups";
+    $(name ? "sandbox-title" : "overview-title").focus();
   });
 }
 
@@ -363,7 +388,9 @@ $("prune").onclick = () => {
   $("prune-go").disabled = true;
   $("prune-dialog").showModal();
 };
-$("prune-close").onclick = () => $("prune-dialog").close();
+for (const button of document.querySelectorAll("dialog .close")) {
+  button.onclick = () => button.closest("dialog").close();
+}
 $("prune-go").onclick = () => pruneAttempt(false);
 $("prune-dialog").querySelector("form").onsubmit = (event) => {
   event.preventDefault();

@@ -1,0 +1,93 @@
+//! `backup` and `preview`.
+
+use std::process::ExitCode;
+
+use sandbox_shared::{
+    EntryCounts,
+    report::{BackupPreview, CreatedBackup},
+};
+
+use super::{
+    Context, Done,
+    operation::{Followed, follow},
+};
+use crate::{
+    api::Answer,
+    arguments::{Backup, Source},
+    failure::{INTERRUPTED, PARTIAL},
+    output::{self, bytes, counted, printable},
+};
+
+/// Backs a directory up.
+pub(super) async fn create(context: &Context, arguments: Backup) -> Done {
+    let options = arguments.options();
+    let Followed {
+        answer,
+        interrupted,
+    } = follow::<CreatedBackup>(context, &["backups"], &options).await?;
+    context.say(&answer, describe)?;
+    if interrupted {
+        eprintln!("interrupted too late: the backup exists");
+        return Ok(INTERRUPTED.into());
+    }
+    Ok(exit_code(&answer.value.counts))
+}
+
+/// Tells what a backup would hold.
+pub(super) async fn preview(context: &Context, source: Source) -> Done {
+    let answer: Answer<BackupPreview> = context.api.post(&["preview"], &source.options()).await?;
+    context.say(&answer, |preview| {
+        let mut text = String::new();
+        for path in &preview.included.first {
+            text += &format!("+ {}\n", printable(path));
+        }
+        for entry in &preview.excluded.first {
+            text += &format!("- {} ({})\n", printable(&entry.path), entry.rule.as_str());
+        }
+        let shown = preview.included.first.len() + preview.excluded.first.len();
+        let hidden = preview.included.count + preview.excluded.count - shown as u64;
+        if hidden > 0 {
+            text += &format!("… and {} more\n", hidden);
+        }
+        text + &summary(&preview.counts) + "\n" + &output::report(&preview.report)
+    })?;
+    Ok(exit_code(&answer.value.counts))
+}
+
+fn exit_code(counts: &EntryCounts) -> ExitCode {
+    match counts.unreadable {
+        0 => ExitCode::SUCCESS,
+        _ => PARTIAL.into(),
+    }
+}
+
+fn describe(created: &CreatedBackup) -> String {
+    format!(
+        "backup {} of {}\n{}, stored as {}\n{}",
+        created.backup.id,
+        printable(&created.backup.dir),
+        summary(&created.counts),
+        bytes(created.size_bytes),
+        output::report(&created.report)
+    )
+}
+
+fn summary(counts: &EntryCounts) -> String {
+    let mut parts = vec![
+        counted(counts.files, "file", "files"),
+        counted(counts.directories, "directory", "directories"),
+    ];
+    for (count, one, more) in [
+        (counts.symlinks, "symbolic link", "symbolic links"),
+        (counts.special, "special file", "special files"),
+    ] {
+        if count > 0 {
+            parts.push(counted(count, one, more));
+        }
+    }
+    parts.push(bytes(counts.bytes));
+    if counts.excluded > 0 {
+        parts.push(format!("{} left out by rules", counts.excluded));
+    }
+    parts.join(", ")
+}

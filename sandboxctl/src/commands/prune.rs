@@ -1,0 +1,32 @@
+//! `prune`
+
+use sandbox_shared::catalogue::PruneResult;
+
+use super::{Context, Done, list};
+use crate::{
+    api::Answer,
+    arguments::Prune,
+    output::{bytes, counted},
+};
+
+/// Deletes what no rule keeps, or tells what that would be.
+pub(super) async fn prune(context: &Context, arguments: Prune) -> Done {
+    let answer: Answer<PruneResult> = context.api.post(&["prune"], &arguments.request()).await?;
+    context.say(&answer, |result| {
+        let mut text = String::new();
+        if !result.deleted.first.is_empty() {
+            text += &list::table(&result.deleted.first);
+        }
+        if result.deleted.count > result.deleted.first.len() as u64 {
+            text += "…\n";
+        }
+        let (deleted, freed) = if result.dry_run {
+            ("would be deleted", "would be freed")
+        } else {
+            ("deleted", "freed")
+        };
+        let count = counted(result.deleted.count, "backup", "backups");
+        let size = bytes(result.freed_bytes);
+        text + &format!("{count} {deleted}, {size} {freed}; {} kept\n", result.kept)
+    })
+}

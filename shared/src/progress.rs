@@ -1,0 +1,162 @@
+//! How far an operation is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backup::{BackupId, Strategy},
+    protocol::CreateProgress,
+};
+
+/// What kind of operation it is, named after its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OperationKind {
+    /// `createBackup`
+    CreateBackup,
+    /// `restoreBackup`, or what puts a directory back when the container has
+    /// started again.
+    RestoreBackup,
+    /// `verifyBackup`
+    VerifyBackup,
+}
+
+impl OperationKind {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateBackup => "createBackup",
+            Self::RestoreBackup => "restoreBackup",
+            Self::VerifyBackup => "verifyBackup",
+        }
+    }
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Phase {
+    /// The container comes up.
+    Starting,
+    /// The tree is walked.
+    Scanning,
+    /// Files are read, compressed and uploaded.
+    Uploading,
+    /// The parts become an archive, and the backup comes into being.
+    Committing,
+    /// The archive is fetched and mounted.
+    Mounting,
+    /// The archive is fetched and read.
+    Verifying,
+}
+
+impl Phase {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Scanning => "scanning",
+            Self::Uploading => "uploading",
+            Self::Committing => "committing",
+            Self::Mounting => "mounting",
+            Self::Verifying => "verifying",
+        }
+    }
+}
+
+/// The operation that runs, as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Which method it is of.
+    #[serde(rename = "type")]
+    pub kind: OperationKind,
+    /// The backup.
+    pub id: BackupId,
+    /// The directory.
+    pub dir: String,
+    /// ISO 8601.
+    pub started_at: String,
+    /// What it does now.
+    pub phase: Phase,
+    /// How a restored directory is served, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Bytes of files (backup) or of the archive (otherwise) that are done.
+    pub bytes_done: u64,
+    /// Bytes there are, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// Of `bytes_done`, lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// Until all bytes are done, at that rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// Regular files, once their number is known.
+    #[serde(skip)]
+    pub files: Option<u64>,
+    /// More about a backup.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<CreateProgress>,
+}
+
+impl Operation {
+    /// One that has just begun, at a moment in ISO 8601.
+    pub fn new(kind: OperationKind, id: BackupId, dir: &str, started_at: String) -> Self {
+        Self {
+            kind,
+            id,
+            dir: dir.to_owned(),
+            started_at,
+            phase: Phase::Starting,
+            strategy: None,
+            bytes_done: 0,
+            bytes_total: None,
+            bytes_per_second: None,
+            seconds_left: None,
+            files: None,
+            backup: None,
+        }
+    }
+}
+
+/// One event of an operation that is streamed. A stream that ends
+/// without a result ends with `{"error"}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum OperationEvent<T> {
+    /// It got further.
+    Progress {
+        /// How far it is.
+        operation: Box<Operation>,
+    },
+    /// It is done.
+    Result {
+        /// What the method gives.
+        result: T,
+    },
+}
+
+/// What `cancelOperation` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CancelResult {
+    /// The operation that was under way, if there was one. It has ended.
+    pub cancelled: Option<Operation>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_backup_has_the_progress_of_one() {
+        let restore = serde_json::json!({
+            "type": "restoreBackup", "id": "00000000-0000-4000-8000-000000000000",
+            "dir": "/app", "startedAt": "2026-01-01T00:00:00Z", "phase": "mounting", "bytesDone": 0,
+        });
+        let operation: Operation = serde_json::from_value(restore.clone()).unwrap();
+        assert_eq!(operation.backup, None);
+        assert_eq!(serde_json::to_value(operation).unwrap(), restore);
+    }
+}

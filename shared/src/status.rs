@@ -1,0 +1,76 @@
+//! How a sandbox is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backup::{DirectoryBackup, Strategy},
+    error::SandboxError,
+    progress::Operation,
+    protocol::MountStatus,
+};
+
+/// What `status` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxStatus {
+    /// The container.
+    pub container: ContainerStatus,
+    /// Restored directories.
+    pub mounts: Vec<MountStatus>,
+    /// What is put back when the container starts again.
+    pub auto_restore: Vec<AutoRestoreStatus>,
+    /// The operation that runs.
+    pub operation: Option<Operation>,
+}
+
+/// How a container is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerStatus {
+    /// Whether it runs.
+    pub state: ContainerState,
+    /// How restored directories can be served in it, best first; empty while
+    /// it is stopped.
+    pub strategies: Vec<Strategy>,
+}
+
+/// Whether a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    /// It does.
+    Running,
+    /// It starts with the first call that needs it.
+    Stopped,
+}
+
+impl ContainerState {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A directory that is put back when the container has started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoRestore {
+    /// What, and where to.
+    #[serde(flatten)]
+    pub backup: DirectoryBackup,
+    /// Forces one strategy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+}
+
+/// One of them, and how it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AutoRestoreStatus {
+    /// Which, and with what.
+    #[serde(flatten)]
+    pub entry: AutoRestore,
+    /// Why it could not be put back, when that was last tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<SandboxError>,
+}
