@@ -38,6 +38,12 @@ async fn every_block_runs(stage: Arc<Stage>) {
             let input = json!({ "programs": "/tmp/programs" });
             stage.consumer.run_document(&document.name, input).await;
         }
+        // What is put back would be in other tests' way.
+        let status = sandbox.status().await;
+        for restored in status["autoRestore"].as_array().unwrap() {
+            let unmount = json!([restored["dir"], { "force": true }]);
+            let _: Value = sandbox.call("unmountBackup", unmount).await.unwrap();
+        }
     }
     assert!(ran > 40, "{ran} blocks are not all");
 }
