@@ -8,7 +8,6 @@ use std::{
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
-use sandbox_shared::report::{BackupReport, Listed};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -140,39 +139,6 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     clean
-}
-
-/// What a backup met, where it met anything.
-pub(crate) fn report(report: &BackupReport) -> String {
-    paragraph("could not be read", &report.unreadable, |entry| {
-        format!("{}: {}", entry.path, entry.error)
-    }) + &paragraph("changed meanwhile", &report.changed, |entry| {
-        let change = format!("{:?}", entry.change).to_lowercase();
-        format!("{}: {change}", entry.path)
-    }) + &paragraph(
-        "on other file systems, kept empty",
-        &report.other_file_systems,
-        String::clone,
-    ) + &paragraph(
-        "extended attributes that no archive can hold",
-        &report.dropped_xattrs,
-        |entry| format!("{}: {}", entry.path, entry.name),
-    )
-}
-
-/// How many there are and, below, the first of them; nothing for none.
-fn paragraph<T>(title: &str, list: &Listed<T>, line: impl Fn(&T) -> String) -> String {
-    if list.count == 0 {
-        return String::new();
-    }
-    let mut text = format!("{} {title}:\n", list.count);
-    for item in &list.first {
-        text += &format!("  {}\n", printable(&line(item)));
-    }
-    if list.count > list.first.len() as u64 {
-        text += "  …\n";
-    }
-    text
 }
 
 #[cfg(test)]

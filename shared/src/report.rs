@@ -44,6 +44,42 @@ pub struct BackupReport {
     pub dropped_xattrs: Listed<DroppedXattr>,
 }
 
+impl BackupReport {
+    /// For people: what was met, where anything was, each line as `printable`
+    /// makes it.
+    pub fn describe(&self, printable: impl Fn(&str) -> String) -> String {
+        paragraph("could not be read", &self.unreadable, |entry| {
+            printable(&format!("{}: {}", entry.path, entry.error))
+        }) + &paragraph("changed meanwhile", &self.changed, |entry| {
+            let change = format!("{:?}", entry.change).to_lowercase();
+            printable(&format!("{}: {change}", entry.path))
+        }) + &paragraph(
+            "on other file systems, kept empty",
+            &self.other_file_systems,
+            |path| printable(path),
+        ) + &paragraph(
+            "extended attributes that no archive can hold",
+            &self.dropped_xattrs,
+            |entry| printable(&format!("{}: {}", entry.path, entry.name)),
+        )
+    }
+}
+
+/// How many there are and, below, the first of them; nothing for none.
+fn paragraph<T>(title: &str, list: &Listed<T>, line: impl Fn(&T) -> String) -> String {
+    if list.count == 0 {
+        return String::new();
+    }
+    let mut text = format!("{} {title}:\n", list.count);
+    for item in &list.first {
+        text += &format!("  {}\n", line(item));
+    }
+    if list.count > list.first.len() as u64 {
+        text += "  …\n";
+    }
+    text
+}
+
 /// An entry that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadableEntry {

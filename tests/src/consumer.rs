@@ -177,6 +177,25 @@ impl Sandbox {
         self.consumer.post(self.route, &body).await
     }
 
+    /// Makes calls to the bucket of a [`Setup::Faulty`] sandbox fail, each once:
+    /// what `planFaults` of `tests/consumer/faulty.mjs` takes.
+    pub async fn plan_faults(&self, how: &str, faults: &[(&str, &str, &str)]) {
+        let faults: Vec<_> = faults
+            .iter()
+            .map(|(operation, key, when)| {
+                json!({ "operation": operation, "key": key, "when": when, "how": how })
+            })
+            .collect();
+        let stub = self.clone().bare_stub();
+        let _: Value = stub.call("planFaults", json!([faults])).await.unwrap();
+    }
+
+    /// How many uploads of a [`Setup::Faulty`] sandbox still take parts.
+    pub async fn open_uploads(&self) -> u64 {
+        let stub = self.clone().bare_stub();
+        stub.call("openUploads", json!([])).await.unwrap()
+    }
+
     /// `createBackup({dir, ...options})`
     pub async fn create_backup(&self, options: Value) -> Called<DirectoryBackup> {
         self.call("createBackup", json!([options])).await

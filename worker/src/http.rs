@@ -72,28 +72,35 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
         env.durable_object(SANDBOX_BINDING)
             .and_then(|sandboxes| sandboxes.get_by_name(&name))
     };
-    let request = request.clone_mut().map_err(internal)?;
-    let headers = request.headers();
-    let given = headers.get(OPERATION_ID_HEADER).map_err(internal)?;
+    let given = request
+        .headers()
+        .get(OPERATION_ID_HEADER)
+        .map_err(internal)?;
+    let given = given.map(|id| OperationId::parse(&id)).transpose()?;
+    let is_journaled = request.method() == Method::Post && matches!(route, "backups" | "restore");
+    if !is_journaled {
+        let answer = stub().map_err(internal)?.fetch_with_request(request).await;
+        return answer.map_err(|lost| {
+            SandboxError::new(
+                ErrorCode::OperationInterrupted,
+                format!("the sandbox went away in the middle of the request: {lost}"),
+            )
+            .with("committed", serde_json::Value::Null)
+        });
+    }
     let operation = match given {
-        Some(given) => OperationId::parse(&given)?,
+        Some(given) => given,
         None => (&BackupId::from_random(random_bytes()?)).into(),
     };
-    headers
+    let request = request.clone_mut().map_err(internal)?;
+    request
+        .headers()
         .set(OPERATION_ID_HEADER, operation.as_str())
         .map_err(internal)?;
-    let is_journaled = request.method() == Method::Post && matches!(route, "backups" | "restore");
     let lost = match stub().map_err(internal)?.fetch_with_request(request).await {
         Ok(response) => return Ok(response),
         Err(error) => error.to_string(),
     };
-    if !is_journaled {
-        return Err(SandboxError::new(
-            ErrorCode::OperationInterrupted,
-            format!("the sandbox went away in the middle of the request: {lost}"),
-        )
-        .with("committed", serde_json::Value::Null));
-    }
     let ask = format!(
         "https://sandbox{SANDBOXES}{encoded}/{OPERATIONS}{}",
         operation.as_str()

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use sandbox_shared::{
     Compression, CompressionFormat, EntryCounts, OnUnreadable, Result, SandboxError, Selection,
-    report::{BackupReport, Exclusion, Listed},
+    report::{BackupReport, Exclusion},
     rules,
 };
 use serde::Serialize;
@@ -269,41 +269,8 @@ impl Outcome {
         if let Some(size) = self.size_bytes {
             text += &format!("{size} bytes of archive\n");
         }
-        let report = &self.report;
-        text += &paragraph("could not be read", &report.unreadable, |entry| {
-            format!("{}: {}", entry.path, entry.error)
-        });
-        text += &paragraph("changed meanwhile", &report.changed, |entry| {
-            let change = format!("{:?}", entry.change).to_lowercase();
-            format!("{}: {change}", entry.path)
-        });
-        text += &paragraph(
-            "on other file systems, kept empty",
-            &report.other_file_systems,
-            String::clone,
-        );
-        text += &paragraph(
-            "extended attributes that no archive can hold",
-            &report.dropped_xattrs,
-            |entry| format!("{}: {}", entry.path, entry.name),
-        );
-        text
+        text + &self.report.describe(str::to_owned)
     }
-}
-
-/// How many there are and, below, the first of them; nothing for none.
-fn paragraph<T>(title: &str, list: &Listed<T>, line: impl Fn(&T) -> String) -> String {
-    if list.count == 0 {
-        return String::new();
-    }
-    let mut text = format!("{} {title}:\n", list.count);
-    for item in &list.first {
-        text += &format!("  {}\n", line(item));
-    }
-    if list.count > list.first.len() as u64 {
-        text += "  …\n";
-    }
-    text
 }
 
 /// A progress bar on standard error, if that is a terminal; cleared in the end.

@@ -49,7 +49,7 @@ pub(super) async fn preview(context: &Context, source: Source) -> Done {
         if hidden > 0 {
             text += &format!("… and {} more\n", hidden);
         }
-        text + &summary(&preview.counts) + "\n" + &output::report(&preview.report)
+        text + &summary(&preview.counts) + "\n" + &preview.report.describe(output::printable)
     })?;
     Ok(exit_code(&answer.value.counts))
 }
@@ -68,7 +68,7 @@ fn describe(created: &CreatedBackup) -> String {
         printable(&created.backup.dir),
         summary(&created.counts),
         bytes(created.size_bytes),
-        output::report(&created.report)
+        created.report.describe(output::printable)
     )
 }
 

@@ -31,12 +31,6 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
     sandbox
 }
 
-async fn plan(sandbox: &Sandbox, operation: &str, key: &str, when: &str) {
-    let fault = json!({ "operation": operation, "key": key, "when": when, "how": "reset" });
-    let stub = sandbox.clone().bare_stub();
-    let _: Value = stub.call("planFaults", json!([[fault]])).await.unwrap();
-}
-
 async fn create(sandbox: &Sandbox, operation: &str) -> Called<DirectoryBackup> {
     let arguments = json!([{ "dir": "/workspace" }, { "operationId": operation }]);
     sandbox.call("createBackup", arguments).await
@@ -45,11 +39,6 @@ async fn create(sandbox: &Sandbox, operation: &str) -> Called<DirectoryBackup> {
 async fn outcome(sandbox: &Sandbox, operation: &str) -> OperationOutcome {
     let outcome = sandbox.call("operationOutcome", json!([operation])).await;
     outcome.unwrap()
-}
-
-async fn open_uploads(sandbox: &Sandbox) -> u64 {
-    let stub = sandbox.clone().bare_stub();
-    stub.call("openUploads", json!([])).await.unwrap()
 }
 
 /// The next backup works and restores.
@@ -74,7 +63,9 @@ async fn before_the_commit_nothing_is_left(stage: Arc<Stage>) {
     .enumerate()
     {
         let step = format!("{operation}, {when}");
-        plan(&sandbox, operation, key, when).await;
+        sandbox
+            .plan_faults("reset", &[(operation, key, when)])
+            .await;
         let id = format!("op-{number}");
         let error = create(&sandbox, &id).await.expect_err(&step);
         assert_eq!(
@@ -87,7 +78,7 @@ async fn before_the_commit_nothing_is_left(stage: Arc<Stage>) {
         assert_eq!(outcome.state, OperationState::NotCommitted, "{step}");
         let left = stage.bucket.keys_of(&outcome.backup.unwrap().id).await;
         assert!(left.is_empty(), "{step}: {left:?}");
-        assert_eq!(open_uploads(&sandbox).await, 0, "{step}");
+        assert_eq!(sandbox.open_uploads().await, 0, "{step}");
     }
     goes_on(&sandbox).await;
 }
@@ -95,7 +86,9 @@ async fn before_the_commit_nothing_is_left(stage: Arc<Stage>) {
 async fn after_the_commit_the_backup_is_there(stage: Arc<Stage>) {
     let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "reset-after-commit").await;
-    plan(&sandbox, "put", "meta.json", "after").await;
+    sandbox
+        .plan_faults("reset", &[("put", "meta.json", "after")])
+        .await;
     let error = create(&sandbox, "op").await.unwrap_err();
     assert_eq!(error.code(), "OPERATION_INTERRUPTED");
     let context = error.context.unwrap();
@@ -116,7 +109,9 @@ async fn over_http_the_caller_learns_the_same(stage: Arc<Stage>) {
     let sandbox = sandbox(&stage, name).await;
     let http = stage.http_with(Setup::Faulty, name, Some(stage.api_token()));
     for (when, committed) in [("before", false), ("after", true)] {
-        plan(&sandbox, "put", "meta.json", when).await;
+        sandbox
+            .plan_faults("reset", &[("put", "meta.json", when)])
+            .await;
         let body = json!({ "dir": "/workspace" });
         let response = http.post("backups", &body).await;
         assert_eq!(response.status(), 409);
@@ -149,7 +144,7 @@ async fn the_alarm_removes_what_nobody_asks_about(stage: Arc<Stage>) {
 
     let in_ms: Option<i64> = stub.call("ringAlarm", json!([])).await.unwrap();
     assert!(in_ms.is_some_and(|ms| ms <= 60_000), "{in_ms:?}");
-    assert_eq!(open_uploads(&sandbox).await, 0);
+    assert_eq!(sandbox.open_uploads().await, 0);
     let left = stage.bucket.keys(&format!("backups/{id}/")).await;
     assert!(left.is_empty(), "{left:?}");
     let outcome = outcome(&sandbox, "op").await;
@@ -162,7 +157,9 @@ async fn a_restore_can_be_repeated(stage: Arc<Stage>) {
     let sandbox = sandbox(&stage, "reset-restore").await;
     let backup = sandbox.backup("/workspace").await;
     for operation in ["get", "head"] {
-        plan(&sandbox, operation, "", "after").await;
+        sandbox
+            .plan_faults("reset", &[(operation, "", "after")])
+            .await;
         let error = sandbox.restore_backup(&backup).await.unwrap_err();
         assert_eq!(error.code(), "OPERATION_INTERRUPTED", "{operation}");
         assert_eq!(error.context.unwrap()["committed"], false, "{operation}");
@@ -173,7 +170,7 @@ async fn a_restore_can_be_repeated(stage: Arc<Stage>) {
     assert_eq!(sandbox.read("/workspace/file").await, "before\n");
 
     // What is there already looks the same afterwards.
-    plan(&sandbox, "get", "", "after").await;
+    sandbox.plan_faults("reset", &[("get", "", "after")]).await;
     let error = sandbox.restore_backup(&backup).await.unwrap_err();
     assert_eq!(error.context.unwrap()["committed"], Value::Null);
     sandbox.restore_backup(&backup).await.unwrap();

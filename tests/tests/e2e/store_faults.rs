@@ -34,17 +34,6 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
     sandbox
 }
 
-async fn plan(sandbox: &Sandbox, faults: &[(&str, &str, &str)]) {
-    let faults: Vec<_> = faults
-        .iter()
-        .map(|(operation, key, when)| {
-            json!({ "operation": operation, "key": key, "when": when, "how": "throw" })
-        })
-        .collect();
-    let stub = sandbox.clone().bare_stub();
-    let _: Value = stub.call("planFaults", json!([faults])).await.unwrap();
-}
-
 /// That all that was planned has happened.
 async fn all_happened(sandbox: &Sandbox, step: &str) {
     let stub = sandbox.clone().bare_stub();
@@ -63,8 +52,7 @@ async fn all_or_nothing(stage: &Stage, sandbox: &Sandbox, step: &str) -> bool {
         .await
         .unwrap();
     let keys = stage.bucket.keys_of(&outcome.backup.unwrap().id).await;
-    let stub = sandbox.clone().bare_stub();
-    let open: u64 = stub.call("openUploads", json!([])).await.unwrap();
+    let open = sandbox.open_uploads().await;
     assert_eq!(open, 0, "{step} leaves an upload");
     match created {
         Ok(backup) => {
@@ -104,7 +92,9 @@ async fn of_the_bucket_while_a_backup_is_made(stage: Arc<Stage>) {
         ("put", "meta.json", "after", true),
     ] {
         let step = format!("{operation} {key} {when}");
-        plan(&sandbox, &[(operation, key, when)]).await;
+        sandbox
+            .plan_faults("throw", &[(operation, key, when)])
+            .await;
         assert_eq!(
             all_or_nothing(&stage, &sandbox, &step).await,
             succeeds,
@@ -126,7 +116,9 @@ async fn of_the_bucket_while_cleaning_up(stage: Arc<Stage>) {
     ] {
         // Completed, so that there is an archive to delete.
         let spoilt = ("head", "data.sqsh", "before");
-        plan(&sandbox, &[spoilt, (operation, key, "before")]).await;
+        sandbox
+            .plan_faults("throw", &[spoilt, (operation, key, "before")])
+            .await;
         let options = json!({ "dir": "/workspace" });
         let error = sandbox.create_backup(options).await.unwrap_err();
         assert_eq!(error.code(), "BACKUP_CREATE_FAILED", "{operation}");
@@ -143,7 +135,9 @@ async fn of_the_bucket_while_restoring(stage: Arc<Stage>) {
     let backup = sandbox.backup("/workspace").await;
     let before = tree::digest(&sandbox, "/workspace").await;
     for (operation, key) in [("get", "meta.json"), ("head", "data.sqsh")] {
-        plan(&sandbox, &[(operation, key, "before")]).await;
+        sandbox
+            .plan_faults("throw", &[(operation, key, "before")])
+            .await;
         let error = sandbox.restore_backup(&backup).await.unwrap_err();
         assert_eq!(error.code(), "BACKUP_RESTORE_FAILED", "{operation}");
         assert_eq!(sandbox.status().await["mounts"], json!([]), "{operation}");

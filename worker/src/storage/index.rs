@@ -5,8 +5,6 @@
 //! another writer is in it once it has been rebuilt, but does not belong to
 //! the sandbox.
 
-use std::cell::Cell;
-
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
@@ -15,7 +13,9 @@ use sandbox_shared::{
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use worker::{SqlCursor, SqlStorage, SqlStorageValue as Value};
+use worker::{SqlStorage, SqlStorageValue as Value};
+
+use super::database::{Database, failed};
 
 /// Times are in milliseconds since 1970; `expires_at` has the margin taken off.
 /// `name` is empty for none. `own` is 0 for backups of other writers.
@@ -35,11 +35,9 @@ const SCHEMA: &str = "
 
 /// All backups of a sandbox that it knows of.
 pub struct Index {
-    database: SqlStorage,
+    database: Database,
     sandbox: String,
     sandbox_name: Option<String>,
-    /// Whether the tables are known to be there.
-    ready: Cell<bool>,
 }
 
 /// What decides whether a backup is kept.
@@ -88,10 +86,9 @@ impl Index {
     /// The index in `database`, of the sandbox with this id and, perhaps, name.
     pub fn new(database: SqlStorage, sandbox: String, sandbox_name: Option<String>) -> Self {
         Self {
-            database,
+            database: Database::new(database, SCHEMA),
             sandbox,
             sandbox_name,
-            ready: Cell::new(false),
         }
     }
 
@@ -105,20 +102,12 @@ impl Index {
         self.sandbox_name.as_deref()
     }
 
-    fn run(&self, query: &str, bindings: Vec<Value>) -> Result<SqlCursor> {
-        if !self.ready.get() {
-            self.database.exec(SCHEMA, None).map_err(failed)?;
-            self.ready.set(true);
-        }
-        self.database.exec(query, bindings).map_err(failed)
-    }
-
     /// Adds a backup, or what has become of it.
     pub fn put(&self, metadata: &BackupMetadata) -> Result<()> {
         let json = serde_json::to_string(metadata)
             .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?;
         let own = metadata.sandbox.as_ref() == Some(&self.sandbox);
-        self.run(
+        self.database.run(
             "INSERT OR REPLACE INTO backups VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             vec![
                 Value::String(metadata.id.to_string()),
@@ -138,14 +127,15 @@ impl Index {
     pub fn remove(&self, ids: &[BackupId]) -> Result<()> {
         for id in ids {
             let id = Value::String(id.to_string());
-            self.run("DELETE FROM backups WHERE id = ?", vec![id])?;
+            self.database
+                .run("DELETE FROM backups WHERE id = ?", vec![id])?;
         }
         Ok(())
     }
 
     /// Forgets all backups.
     pub fn clear(&self) -> Result<()> {
-        self.run("DELETE FROM backups", Vec::new())?;
+        self.database.run("DELETE FROM backups", Vec::new())?;
         Ok(())
     }
 
@@ -155,7 +145,9 @@ impl Index {
         struct Count {
             count: f64,
         }
-        let cursor = self.run("SELECT count(*) AS count FROM backups", Vec::new())?;
+        let cursor = self
+            .database
+            .run("SELECT count(*) AS count FROM backups", Vec::new())?;
         Ok(cursor.one::<Count>().map_err(failed)?.count as u64)
     }
 
@@ -205,7 +197,11 @@ impl Index {
              ORDER BY {column} {direction}, id {direction} LIMIT ?",
             conditions.join(" AND ")
         );
-        let mut rows: Vec<Row> = self.run(&sql, bindings)?.to_array().map_err(failed)?;
+        let mut rows: Vec<Row> = self
+            .database
+            .run(&sql, bindings)?
+            .to_array()
+            .map_err(failed)?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let position = rows.last().map(|row| row.position.clone());
@@ -229,6 +225,7 @@ impl Index {
             metadata: String,
         }
         let found: Vec<Metadata> = self
+            .database
             .run(
                 "SELECT metadata FROM backups WHERE id = ?",
                 vec![Value::String(id.to_owned())],
@@ -252,7 +249,7 @@ impl Index {
             "SELECT id, dir, size_bytes, created_at, expires_at FROM backups \
              WHERE own = 1 {condition} ORDER BY dir, created_at DESC, id"
         );
-        for candidate in self.run(&sql, bindings)?.next::<Candidate>() {
+        for candidate in self.database.run(&sql, bindings)?.next::<Candidate>() {
             visit(candidate.map_err(failed)?);
         }
         Ok(())
@@ -286,13 +283,6 @@ pub(super) fn milliseconds(time: OffsetDateTime) -> f64 {
 pub(super) fn from_milliseconds(milliseconds: f64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(milliseconds as i128 * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
-fn failed(error: worker::Error) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::InternalError,
-        format!("the Durable Object's database failed: {error}"),
-    )
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 //! database: an object that is restarted finds here what it was doing, and a
 //! caller whose answer was lost finds what became of it.
 
-use std::cell::Cell;
-
 use sandbox_shared::{
-    BackupId, DirectoryBackup, ErrorCode, Result, SandboxError,
+    BackupId, DirectoryBackup, Result, SandboxError,
     operation::{OperationId, OperationOutcome, OperationState},
     progress::OperationKind,
 };
 use serde::Deserialize;
 use time::OffsetDateTime;
-use worker::{SqlCursor, SqlStorage, SqlStorageValue as Value};
+use worker::{SqlStorage, SqlStorageValue as Value};
 
-use super::index::{from_milliseconds, milliseconds};
+use super::{
+    database::{Database, failed},
+    index::{from_milliseconds, milliseconds},
+};
 
 /// Operations that are remembered once they have ended.
 const REMEMBERED: i64 = 100;
@@ -80,9 +81,7 @@ pub struct Unsettled {
 
 /// The journal of one sandbox.
 pub struct Journal {
-    database: SqlStorage,
-    /// Whether the table is known to be there.
-    ready: Cell<bool>,
+    database: Database,
 }
 
 #[derive(Deserialize)]
@@ -110,21 +109,15 @@ impl Journal {
     /// The journal in `database`.
     pub fn new(database: SqlStorage) -> Self {
         Self {
-            database,
-            ready: Cell::new(false),
+            database: Database::new(database, SCHEMA),
         }
-    }
-
-    fn run(&self, query: &str, bindings: Vec<Value>) -> Result<SqlCursor> {
-        if !self.ready.get() {
-            self.database.exec(SCHEMA, None).map_err(failed)?;
-            self.ready.set(true);
-        }
-        self.database.exec(query, bindings).map_err(failed)
     }
 
     fn rows(&self, query: &str, bindings: Vec<Value>) -> Result<Vec<Row>> {
-        self.run(query, bindings)?.to_array().map_err(failed)
+        self.database
+            .run(query, bindings)?
+            .to_array()
+            .map_err(failed)
     }
 
     /// Notes that an operation begins.
@@ -140,7 +133,7 @@ impl Journal {
                 "operationId is that of an earlier operation; each needs its own",
             ));
         }
-        self.run(
+        self.database.run(
             "INSERT INTO operations (operation, type, id, dir, started_at, state) \
              VALUES (?, ?, ?, ?, ?, ?)",
             vec![
@@ -152,7 +145,7 @@ impl Journal {
                 text(State::Running.as_str()),
             ],
         )?;
-        self.run(
+        self.database.run(
             "DELETE FROM operations WHERE state NOT IN ('running', 'failed') AND number <= \
              (SELECT max(number) FROM operations) - ?",
             vec![Value::Integer(REMEMBERED)],
@@ -162,7 +155,7 @@ impl Journal {
 
     /// Notes the upload of a backup's archive.
     pub fn note_upload(&self, operation: &OperationId, upload_id: &str) -> Result<()> {
-        self.run(
+        self.database.run(
             "UPDATE operations SET upload = ? WHERE operation = ?",
             vec![text(upload_id), text(operation.as_str())],
         )?;
@@ -171,7 +164,7 @@ impl Journal {
 
     /// Notes how far an operation got.
     pub fn set(&self, operation: &OperationId, state: State) -> Result<()> {
-        self.run(
+        self.database.run(
             "UPDATE operations SET state = ? WHERE operation = ?",
             vec![text(state.as_str()), text(operation.as_str())],
         )?;
@@ -227,11 +220,4 @@ impl Journal {
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())
-}
-
-fn failed(error: worker::Error) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::InternalError,
-        format!("the Durable Object's database failed: {error}"),
-    )
 }

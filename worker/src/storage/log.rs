@@ -3,14 +3,14 @@
 //! It is for people who want to know what happened, and says nothing that
 //! anything depends on: a failure to write it fails no operation.
 
-use std::cell::Cell;
-
 use sandbox_shared::{
     ErrorCode, Result, SandboxError,
     log::{LogEntry, LoggedOperation, MAX_LOG_ENTRIES, OperationLogPage, OperationLogQuery},
 };
 use serde::Deserialize;
-use worker::{SqlCursor, SqlStorage, SqlStorageValue as Value};
+use worker::{SqlStorage, SqlStorageValue as Value};
+
+use super::database::{Database, failed};
 
 /// `AUTOINCREMENT`, because a number must not come back when its row has gone.
 const SCHEMA: &str = "
@@ -21,9 +21,7 @@ const SCHEMA: &str = "
 
 /// At most [`MAX_LOG_ENTRIES`] operations.
 pub struct OperationLog {
-    database: SqlStorage,
-    /// Whether the table is known to be there.
-    ready: Cell<bool>,
+    database: Database,
 }
 
 #[derive(Deserialize)]
@@ -36,27 +34,18 @@ impl OperationLog {
     /// The log in `database`.
     pub fn new(database: SqlStorage) -> Self {
         Self {
-            database,
-            ready: Cell::new(false),
+            database: Database::new(database, SCHEMA),
         }
-    }
-
-    fn run(&self, query: &str, bindings: Vec<Value>) -> Result<SqlCursor> {
-        if !self.ready.get() {
-            self.database.exec(SCHEMA, None).map_err(failed)?;
-            self.ready.set(true);
-        }
-        self.database.exec(query, bindings).map_err(failed)
     }
 
     /// Adds an operation, and forgets the oldest when there are too many.
     pub fn append(&self, operation: &LoggedOperation) -> Result<()> {
         let json = serde_json::to_string(operation).map_err(malformed)?;
-        self.run(
+        self.database.run(
             "INSERT INTO log (operation) VALUES (?)",
             vec![Value::String(json)],
         )?;
-        self.run(
+        self.database.run(
             "DELETE FROM log WHERE number <= (SELECT max(number) FROM log) - ?",
             vec![Value::Integer(MAX_LOG_ENTRIES.into())],
         )?;
@@ -69,6 +58,7 @@ impl OperationLog {
         let before = query.before()?.map_or(f64::MAX, |number| number as f64);
         // One more than wanted tells whether there is another page.
         let mut rows: Vec<Row> = self
+            .database
             .run(
                 "SELECT number, operation FROM log WHERE number < ? \
                  ORDER BY number DESC LIMIT ?",
@@ -97,11 +87,4 @@ impl OperationLog {
 
 fn malformed(error: serde_json::Error) -> SandboxError {
     SandboxError::new(ErrorCode::InternalError, error.to_string())
-}
-
-fn failed(error: worker::Error) -> SandboxError {
-    SandboxError::new(
-        ErrorCode::InternalError,
-        format!("the Durable Object's database failed: {error}"),
-    )
 }
