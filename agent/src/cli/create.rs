@@ -19,6 +19,7 @@ use sandbox_shared::{
     rules,
 };
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{about, failed, named, print};
 use crate::{
@@ -111,12 +112,14 @@ struct Outcome {
 /// Runs the command. An interrupt ends it, and nothing is left then.
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let control = Arc::new(Control::default());
+    // Before the work begins, so that there is nothing an interrupt could leave.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let work = tokio::task::spawn_blocking({
         let control = Arc::clone(&control);
         move || arguments.run(&control)
     });
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if interrupt.recv().await.is_some() {
             control.cancel();
         }
     });
