@@ -14,6 +14,7 @@
 mod lower;
 mod reply;
 mod session;
+mod xattr;
 
 pub mod archive_file;
 pub mod cow;

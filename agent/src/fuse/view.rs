@@ -18,7 +18,7 @@ use super::{
     Options, Session,
     lower::{DOTS, Lower, file_attr},
     reply::{self, NAME_MAX},
-    session,
+    session, xattr,
 };
 use crate::archive::squashfs::reader::Archive;
 
@@ -166,9 +166,9 @@ impl Filesystem for View {
         if !self.lower.has_xattrs() {
             return reply.error(fuser::Errno::ENOSYS);
         }
-        let value = self
-            .lower
-            .xattr(node.0, name.as_bytes())
+        let name = name.as_bytes();
+        let value = xattr::check(name)
+            .and_then(|()| self.lower.xattr(node.0, name))
             .and_then(|value| value.ok_or(Errno::NODATA));
         reply::xattr(reply, size, value);
     }

@@ -169,6 +169,18 @@ fn a_killed_server_loses_nothing() {
 }
 
 #[test]
+fn a_killed_server_leaves_no_content_without_a_name() {
+    let source = tree();
+    let cow = Cow::of(archive_of(source.path()));
+    let path = cow.path().join("temporary");
+    let open = File::create(&path).unwrap();
+    open.write_all_at(b"content", 0).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(cow.copies(), 1);
+    assert_eq!(cow.as_if_killed().copies(), 0);
+}
+
+#[test]
 fn an_upper_directory_has_one_server_and_one_archive() {
     let source = tree();
     let archive = archive_of(source.path());

@@ -188,9 +188,18 @@ impl World {
                 let mut left = *length;
                 while left > 0 {
                     let (from_at, to_at) = (Some(&mut read), Some(&mut written));
-                    match rustix::fs::copy_file_range(&from, from_at, &to, to_at, left)? {
-                        0 => break,
-                        copied => left -= copied,
+                    match rustix::fs::copy_file_range(&from, from_at, &to, to_at, left) {
+                        Ok(0) => break,
+                        Ok(copied) => left -= copied,
+                        // An overlay's two files may be on two file systems.
+                        Err(Errno::XDEV) => {
+                            let mut content = vec![0; left];
+                            let copied = from.read_at(&mut content, read)?;
+                            to.write_all_at(&content[..copied], written)?;
+                            left -= copied;
+                            break;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 write!(answer, "{left} left").unwrap();

@@ -11,12 +11,6 @@ use zerocopy::{
     little_endian::{U16, U32},
 };
 
-/// The attribute that holds the ACL of a file itself.
-pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
-
-/// The attribute that holds the ACL for what will be made in a directory.
-pub(super) const DEFAULT: &[u8] = b"system.posix_acl_default";
-
 const VERSION: u32 = 2;
 
 const OWNER: u16 = 0x01;

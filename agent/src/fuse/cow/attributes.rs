@@ -10,7 +10,7 @@ use super::{
     Cow, acl,
     inode::{Content, Inode, Time, mode},
 };
-use crate::fuse::lower::file_attr;
+use crate::fuse::{lower::file_attr, xattr};
 
 /// What `setattr` is asked to set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +105,7 @@ impl Cow {
 
         // A change of mode is one of the ACL, if there is one.
         let acl = match wanted.mode {
-            Some(_) => self.xattr_of(node, &known, acl::ACCESS)?,
+            Some(_) => self.xattr_of(node, &known, xattr::ACL_ACCESS)?,
             None => None,
         };
         let all_xattrs = match &acl {
@@ -129,7 +129,7 @@ impl Cow {
             inode.mode = inode.mode & !mode::PERMISSIONS | wanted & mode::PERMISSIONS;
             if let (Some(acl), Some(mut all)) = (acl, all_xattrs) {
                 let acl = acl::Acl::parse(&acl)?.with_mode(wanted);
-                all.insert(acl::ACCESS.to_vec(), acl.to_bytes());
+                all.insert(xattr::ACL_ACCESS.to_vec(), acl.to_bytes());
                 inode.xattrs = Some(all);
             }
         }

@@ -191,6 +191,8 @@ fn replay(mut bytes: &[u8], archive: &[u8]) -> Result<Tree, ServeError> {
             .map_err(|_| ServeError::Journal("a change makes no sense"))?;
         change.into_iter().for_each(|delta| tree.apply(delta));
     }
+    // Whoever had one open was there before this server.
+    tree.drop_nameless();
     Ok(tree)
 }
 

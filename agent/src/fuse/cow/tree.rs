@@ -170,6 +170,11 @@ impl Tree {
         }
     }
 
+    /// Removes the nodes that have no name.
+    pub(super) fn drop_nameless(&mut self) {
+        self.nodes.retain(|_, node| node.inode.links > 0);
+    }
+
     /// Everything that is needed to make this table again. Nodes without a name
     /// are left out: nobody has them open when it is read.
     pub(super) fn deltas(&self) -> impl Iterator<Item = Delta> {

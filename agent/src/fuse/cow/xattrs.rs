@@ -6,32 +6,18 @@ use rustix::{fs::XattrFlags, io::Errno};
 
 use super::{
     Cow,
-    acl::{self, Acl},
+    acl::Acl,
     inode::{Inode, Xattrs, mode},
 };
-
-/// What Linux has names for (`xattr(7)`), ACLs aside.
-const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+use crate::fuse::xattr;
 
 /// What all names and values of one file may take, in bytes. Every change of the
 /// inode writes them all.
 const MOST: usize = 256 << 10;
 
-/// What Linux says to names that no file can have.
-fn check(name: &[u8]) -> Result<(), Errno> {
-    if name == acl::ACCESS || name == acl::DEFAULT {
-        return Ok(());
-    }
-    match NAMESPACES.iter().find(|space| name.starts_with(space)) {
-        Some(space) if name.len() == space.len() => Err(Errno::INVAL),
-        Some(_) => Ok(()),
-        None => Err(Errno::OPNOTSUPP),
-    }
-}
-
 impl Cow {
     pub(super) fn xattr(&self, node: u64, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        check(name)?;
+        xattr::check(name)?;
         let state = self.tree();
         let value = match state.tree.inode(node) {
             Some(Inode {
@@ -82,7 +68,7 @@ impl Cow {
         value: &[u8],
         how: XattrFlags,
     ) -> Result<(), Errno> {
-        check(name)?;
+        xattr::check(name)?;
         let known = self.inode(node)?;
         let mut all = self.xattrs_of(node, &known)?;
         let there = all.contains_key(name);
@@ -93,7 +79,7 @@ impl Cow {
             return Err(Errno::NODATA);
         }
         let mut permissions = None;
-        if name == acl::ACCESS {
+        if name == xattr::ACL_ACCESS {
             let acl = Acl::parse(value)?;
             permissions = Some(acl.mode());
             if acl.is_plain() {
@@ -101,7 +87,7 @@ impl Cow {
             } else {
                 all.insert(name.to_vec(), value.to_vec());
             }
-        } else if name == acl::DEFAULT {
+        } else if name == xattr::ACL_DEFAULT {
             if !known.is_directory() {
                 return Err(Errno::ACCESS);
             }
@@ -121,7 +107,7 @@ impl Cow {
     }
 
     pub(super) fn remove_xattr(&self, node: u64, name: &[u8]) -> Result<(), Errno> {
-        check(name)?;
+        xattr::check(name)?;
         let known = self.inode(node)?;
         let mut all = self.xattrs_of(node, &known)?;
         if all.remove(name).is_none() {
@@ -159,7 +145,7 @@ impl Cow {
     ) -> Result<(u32, Option<Box<Xattrs>>), Errno> {
         let default = match wanted & mode::TYPE {
             mode::SYMLINK => return Ok((wanted, Some(Box::default()))),
-            _ => self.xattr_of(directory, above, acl::DEFAULT)?,
+            _ => self.xattr_of(directory, above, xattr::ACL_DEFAULT)?,
         };
         let Some(default) = default else {
             return Ok((wanted & !(umask & 0o777), Some(Box::default())));
@@ -168,10 +154,10 @@ impl Cow {
         let access = Acl::parse(&default)?.masked_by(wanted);
         let mode = wanted & !0o777 | access.mode();
         if !access.is_plain() {
-            xattrs.insert(acl::ACCESS.to_vec(), access.to_bytes());
+            xattrs.insert(xattr::ACL_ACCESS.to_vec(), access.to_bytes());
         }
         if wanted & mode::TYPE == mode::DIRECTORY {
-            xattrs.insert(acl::DEFAULT.to_vec(), default);
+            xattrs.insert(xattr::ACL_DEFAULT.to_vec(), default);
         }
         Ok((mode, Some(Box::new(xattrs))))
     }
