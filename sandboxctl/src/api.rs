@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, Response, Url, header};
+use sandbox_shared::operation::OperationId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -160,10 +161,24 @@ impl SandboxApi {
         route: &[&str],
         body: &impl Serialize,
     ) -> Result<Events, Failure> {
-        let request = self
-            .request(Method::POST, route)?
-            .header(header::ACCEPT, "text/event-stream")
-            .json(body);
+        let request = self.request(Method::POST, route)?;
+        self.events(request.json(body)).await
+    }
+
+    /// As [`Self::follow`], under an id by which its outcome can be asked for.
+    pub(crate) async fn follow_as(
+        &self,
+        operation: &OperationId,
+        route: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Events, Failure> {
+        let request = self.request(Method::POST, route)?;
+        let request = request.header("Operation-Id", operation.as_str());
+        self.events(request.json(body)).await
+    }
+
+    async fn events(&self, request: RequestBuilder) -> Result<Events, Failure> {
+        let request = request.header(header::ACCEPT, "text/event-stream");
         let response = self.api.send(request).await?;
         let kind = response.headers().get(header::CONTENT_TYPE);
         if kind.is_none_or(|kind| kind != "text/event-stream") {

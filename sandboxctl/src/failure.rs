@@ -5,7 +5,7 @@
 
 use std::io;
 
-use sandbox_shared::ErrorCode;
+use sandbox_shared::{ErrorCode, SandboxError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -47,6 +47,16 @@ impl ApiError {
 
     fn is(&self, code: ErrorCode) -> bool {
         self.code == code.as_str()
+    }
+}
+
+impl From<SandboxError> for ApiError {
+    fn from(error: SandboxError) -> Self {
+        Self {
+            code: error.code.as_str().to_owned(),
+            message: error.message,
+            context: error.context,
+        }
     }
 }
 

@@ -267,8 +267,12 @@ pub struct BackupOptions {
     /// [`Selection::exclude_caches`].
     #[serde(default, deserialize_with = "null_as_default")]
     pub exclude_caches: bool,
-    /// [`Selection::exclude_larger_than`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// [`Selection::exclude_larger_than`]; at most [`rules::MAX_SAFE_INTEGER`].
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "rules::safe_integer"
+    )]
     pub exclude_larger_than: Option<u64>,
     /// [`Selection::cross_file_systems`].
     #[serde(default, deserialize_with = "null_as_default")]

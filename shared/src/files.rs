@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules;
+
 /// What `exec` takes beside the command.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -14,8 +16,12 @@ pub struct ExecOptions {
     /// Variables added to the agent's own environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, String>>,
-    /// Milliseconds after which the whole process group is killed; no limit when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Milliseconds after which the whole process group is killed; no limit when
+    /// absent. At most [`MAX_SAFE_INTEGER`](crate::rules::MAX_SAFE_INTEGER).
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "rules::safe_integer"
+    )]
     pub timeout: Option<u64>,
     /// Text that the command reads on its standard input; empty when absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Deserializer, de};
+
 use crate::{
     backup::Compression,
     error::{ErrorCode, Result, SandboxError},
@@ -21,6 +23,8 @@ pub const MAX_SANDBOX_NAME_BYTES: usize = 256;
 pub const MAX_EXCLUDES: usize = 10_000;
 /// Most compressing threads one may ask for.
 pub const MAX_THREADS: u32 = 256;
+/// JavaScript's `Number.MAX_SAFE_INTEGER`: above it, integers are not told apart.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// Bytes of a data block that Linux's squashfs driver accepts.
 pub const BLOCK_SIZES: RangeInclusive<u32> = 4096..=1 << 20;
 
@@ -218,6 +222,20 @@ pub fn check_compression(compression: &Compression) -> Result<()> {
     Ok(())
 }
 
+/// Reads an optional integer, at most [`MAX_SAFE_INTEGER`].
+pub(crate) fn safe_integer<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<u64>, D::Error> {
+    let number = Option::deserialize(deserializer)?;
+    match number.filter(|number| *number > MAX_SAFE_INTEGER) {
+        Some(number) => Err(de::Error::invalid_value(
+            de::Unexpected::Unsigned(number),
+            &"an integer of at most 2^53 - 1",
+        )),
+        None => Ok(number),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -329,5 +347,20 @@ mod tests {
                 prop_assert!(path.split('/').any(|c| c == ".."));
             }
         }
+    }
+
+    #[test]
+    fn integers_are_those_that_javascript_tells_apart() {
+        use crate::{backup::BackupOptions, files::ExecOptions};
+        let timeout = |text: &str| {
+            serde_json::from_str::<ExecOptions>(&format!(r#"{{"timeout": {text}}}"#))
+                .map(|options| options.timeout)
+        };
+        assert_eq!(timeout("null").unwrap(), None);
+        assert_eq!(timeout("9007199254740991").unwrap(), Some(MAX_SAFE_INTEGER));
+        let refused = timeout("9007199254740992").unwrap_err().to_string();
+        assert!(refused.contains("at most 2^53 - 1"), "{refused}");
+        let options = r#"{"dir": "/app", "excludeLargerThan": 9007199254740992}"#;
+        assert!(serde_json::from_str::<BackupOptions>(options).is_err());
     }
 }

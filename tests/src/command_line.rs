@@ -5,8 +5,11 @@ use std::{
     process::{Output, Stdio},
 };
 
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::relay::Relay;
 
 /// The program, with its settings for one sandbox.
 #[derive(Clone, Debug)]
@@ -60,6 +63,16 @@ impl CommandLine {
     pub fn with_token(mut self, token: &str) -> Self {
         token.clone_into(&mut self.token);
         self
+    }
+
+    /// The same through a relay to the Worker's port.
+    #[must_use]
+    pub async fn through_a_relay(mut self) -> (Self, Relay) {
+        let mut url = Url::parse(&self.url).unwrap();
+        let relay = Relay::to(url.port().unwrap()).await;
+        url.set_port(Some(relay.port())).unwrap();
+        self.url = url.into();
+        (self, relay)
     }
 
     /// A run that is about to begin, killed if nobody waits for its end.

@@ -41,10 +41,16 @@ pub struct Block {
     pub code: String,
 }
 
-/// All of them: the README, the client's README and everything in `docs/`.
+/// All of them: the READMEs and everything in `docs/`.
 pub fn all() -> Result<Vec<Document>> {
     let root = project::root();
-    let mut names = vec!["README.md".to_owned(), "client/README.md".to_owned()];
+    let mut names = [
+        "README.md",
+        "client/README.md",
+        "examples/coding-agent/README.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for entry in fs::read_dir(root.join("docs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".md") {

@@ -13,6 +13,7 @@ pub mod documents;
 pub mod faulty_gateway;
 pub mod http_api;
 pub mod r2_stand_in;
+pub mod relay;
 pub mod rust_consumer;
 pub mod s3_server;
 pub mod stage;

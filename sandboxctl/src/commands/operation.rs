@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use sandbox_shared::{
     BackupId,
+    operation::{OperationId, OperationOutcome},
     progress::{CancelResult, Operation, OperationEvent},
     status::SandboxStatus,
 };
@@ -24,14 +25,50 @@ pub(super) struct Followed<T> {
     pub(super) interrupted: bool,
 }
 
-/// Runs the operation of `route` and shows how far it is.
+/// Runs the operation of `route` and shows how far it is. When its answer is
+/// lost, the Worker is asked what became of it.
 pub(super) async fn follow<T: DeserializeOwned>(
     context: &Context,
     route: &[&str],
     request: &impl Serialize,
 ) -> Result<Followed<T>, Failure> {
+    let operation = new_operation_id()?;
+    let followed = context.api.follow_as(&operation, route, request);
+    match follow_to_the_end(context, followed).await {
+        Err(Failure::Broken(reason)) => {
+            Err(interrupt::unless(lost(context, &operation, reason)).await?)
+        }
+        ended => ended,
+    }
+}
+
+fn new_operation_id() -> Result<OperationId, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::local("random numbers")(error.into()))?;
+    Ok((&BackupId::from_random(bytes)).into())
+}
+
+/// What to say of an operation whose connection broke.
+async fn lost(
+    context: &Context,
+    operation: &OperationId,
+    reason: String,
+) -> Result<Failure, Failure> {
+    let route = ["operations", operation.as_str()];
+    let outcome: Result<Answer<OperationOutcome>, _> = context.api.get(&route, &()).await;
+    Ok(match outcome {
+        Ok(outcome) => Failure::Api(outcome.value.interrupted(&reason).into()),
+        // Then it is the connection that is worth telling of.
+        Err(_) => Failure::Broken(reason),
+    })
+}
+
+async fn follow_to_the_end<T: DeserializeOwned>(
+    context: &Context,
+    followed: impl Future<Output = Result<Events, Failure>>,
+) -> Result<Followed<T>, Failure> {
     let bar = Bar::show(context.quiet, "waiting for its turn");
-    let mut events = interrupt::unless(context.api.follow(route, request)).await?;
+    let mut events = interrupt::unless(followed).await?;
     let mut running = None;
     {
         let mut interrupt = pin!(interrupt::requested());

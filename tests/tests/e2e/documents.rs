@@ -68,6 +68,8 @@ async fn shell(stage: &Stage, document: &documents::Document) {
         .env("OUTPUT", scratch.path())
         .env("SANDBOX_URL", stage.address())
         .env("SANDBOX_API_TOKEN", stage.api_token())
+        .env("AGENT_URL", &stage.coding_agent.address)
+        .env("AGENT_TOKEN", &stage.coding_agent.token)
         .stdin(Stdio::null())
         .output()
         .await

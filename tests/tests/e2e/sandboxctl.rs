@@ -28,6 +28,7 @@ crate::tests![
     a_wrong_token_exits_with_12_and_is_not_shown,
     exec_is_as_if_the_command_ran_here,
     an_interrupted_backup_leaves_nothing,
+    a_lost_answer_is_asked_for,
     an_interrupted_command_is_killed,
     files_come_and_go_unchanged,
     prune_shows_what_goes_before_it_goes,
@@ -295,6 +296,36 @@ async fn an_interrupted_backup_leaves_nothing(stage: Arc<Stage>) {
     assert_eq!(records, []);
     drop(gateway);
     assert_eq!(ctl.run(&["backup", "/workspace"]).await.code, 0);
+}
+
+async fn a_lost_answer_is_asked_for(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, "ctl-lost");
+    sandbox.run("head -c 6000000 /dev/urandom > data").await;
+    let _gateway = stage.faulty_gateway(Fault::HoldsParts).await;
+    let ctl = stage.sandboxctl_of(Setup::Faulty, "ctl-lost");
+    let (ctl, relay) = ctl.through_a_relay().await;
+    let arguments = ["backup", "/workspace", "--json"];
+    let process = ctl.command(&arguments).spawn().unwrap();
+    while sandbox.status().await["operation"]["phase"] != "uploading" {}
+    relay.cut();
+    let ran = Ran::of(process.wait_with_output().await.unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let failure: Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(failure["error"]["code"], "OPERATION_INTERRUPTED", "{ran:?}");
+    let context = &failure["error"]["context"];
+    assert_ne!(context["committed"], true, "{ran:?}");
+    // Who hangs up cancels.
+    let operation = context["operationId"].clone();
+    loop {
+        let outcome: Value = sandbox
+            .call("operationOutcome", json!([operation]))
+            .await
+            .unwrap();
+        match outcome["state"].as_str().unwrap() {
+            "running" => {}
+            state => break assert_eq!(state, "notCommitted"),
+        }
+    }
 }
 
 async fn an_interrupted_command_is_killed(stage: Arc<Stage>) {

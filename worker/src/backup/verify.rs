@@ -19,7 +19,7 @@ pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupR
     let size_bytes = find_archive(&bucket, &id).await?.size_bytes;
 
     let agent = context.lifecycle.agent().await?;
-    let (url, url_expires_at) = presigner.read_archive(&id, clock::now());
+    let (url, url_expires_at) = presigner.read_all_of_archive(&id, size_bytes, clock::now());
     let request = VerifyBackup {
         source: ArchiveSource {
             url,

@@ -21,6 +21,8 @@ const GATEWAY_KEY_ID: &str = "gateway";
 const PART_EXPIRY: Duration = Duration::from_secs(3600);
 /// How long an archive may be read by one URL, when nothing else is configured.
 const ARCHIVE_EXPIRY: Duration = Duration::from_secs(3600);
+/// Bytes per second at which an archive is read at the least.
+const SLOWEST_READER: u64 = 1_000_000;
 
 /// The settings that decide where archives travel, each named as in the
 /// Worker's configuration. An empty one counts as absent.
@@ -150,8 +152,30 @@ impl Presigner {
 
     /// A URL for reading the archive, whole or by ranges, and when it expires.
     pub fn read_archive(&self, id: &BackupId, now: OffsetDateTime) -> (String, OffsetDateTime) {
-        let url = self.sign("GET", &keys::archive(id), &[], now, self.archive_expiry);
-        (url, now + self.archive_expiry)
+        self.read_archive_for(self.archive_expiry, id, now)
+    }
+
+    /// One that is good for as long as it takes to read all of `size_bytes`, for
+    /// a reader that cannot be given another.
+    pub fn read_all_of_archive(
+        &self,
+        id: &BackupId,
+        size_bytes: u64,
+        now: OffsetDateTime,
+    ) -> (String, OffsetDateTime) {
+        let reading = Duration::from_secs(size_bytes / SLOWEST_READER);
+        self.read_archive_for(self.archive_expiry + reading, id, now)
+    }
+
+    fn read_archive_for(
+        &self,
+        expiry: Duration,
+        id: &BackupId,
+        now: OffsetDateTime,
+    ) -> (String, OffsetDateTime) {
+        let expiry = expiry.min(sigv4::MAX_EXPIRY);
+        let url = self.sign("GET", &keys::archive(id), &[], now, expiry);
+        (url, now + expiry)
     }
 
     fn sign(
@@ -299,6 +323,21 @@ mod tests {
             ..production()
         };
         assert!(archive_url(&settings).starts_with("https://abc.eu.r2.cloudflarestorage.com/my-"));
+    }
+
+    #[test]
+    fn who_reads_all_of_an_archive_has_the_time() {
+        let presigner = Presigner::from_settings(&production()).unwrap();
+        let seconds = |size_bytes| {
+            let id = BackupId::from_random([1; 16]);
+            let (url, expires_at) = presigner.read_all_of_archive(&id, size_bytes, NOW);
+            let seconds = (expires_at - NOW).whole_seconds();
+            assert!(url.contains(&format!("X-Amz-Expires={seconds}&")), "{url}");
+            seconds
+        };
+        assert_eq!(seconds(0), 3600);
+        assert_eq!(seconds(50_000_000_000), 3600 + 50_000);
+        assert_eq!(seconds(u64::MAX), 604_800, "the longest that SigV4 has");
     }
 
     #[test]
