@@ -177,6 +177,8 @@ struct StartRow {
     first_file_requests: u64,
     /// From the request until every file has been read.
     everything_seconds: f64,
+    /// From the store until then.
+    bytes_read: u64,
     /// Of all processes that serve the directory together.
     peak_memory_bytes: u64,
 }
@@ -414,6 +416,7 @@ impl Bench<'_> {
             first_file_seconds: Spread::of(first_file),
             first_file_requests: requests,
             everything_seconds: restored.since.elapsed().as_secs_f64(),
+            bytes_read: source.store.bytes_read(),
             peak_memory_bytes: restored.usage()?.peak_memory_bytes,
         })
     }
@@ -530,6 +533,7 @@ fn start_table(common: &Common, rows: &[StartRow]) -> Table {
             "requests until then",
             "all files read s",
             "÷ what the store takes",
+            "fetched ÷ archive",
             "peak memory MiB",
         ],
     );
@@ -544,6 +548,7 @@ fn start_table(common: &Common, rows: &[StartRow]) -> Table {
             row.first_file_requests.to_string(),
             format!("{:.1}", row.everything_seconds),
             format!("{:.2}", row.everything_seconds / store),
+            format!("{:.2}", row.bytes_read as f64 / row.archive_bytes as f64),
             mebibytes(row.peak_memory_bytes as f64),
         ]);
     }

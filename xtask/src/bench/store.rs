@@ -157,6 +157,11 @@ impl Store {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
+    /// How many bytes of the archive have been read since it was offered.
+    pub(super) fn bytes_read(&self) -> u64 {
+        *self.shared.bytes_read.borrow()
+    }
+
     /// Waits until so many bytes have been read since the archive was offered.
     pub(super) fn wait_until_read(&self, bytes: u64, patience: Duration) -> Result<()> {
         let mut read = self.shared.bytes_read.subscribe();
