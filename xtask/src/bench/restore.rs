@@ -467,14 +467,18 @@ fn work_table(rows: &[WorkRow]) -> Table {
     let find = |stack: &str, task: Task| {
         rows.iter()
             .find(|row| row.stack == stack && row.task == task)
-            .map_or(f64::NAN, |row| row.seconds.median)
+            .map(|row| row.seconds.median)
     };
     for task in Task::ALL {
         let reference = find(&Stack::Fuse.name(), task);
-        let cells = columns.iter().skip(1).map(|stack| {
-            let seconds = find(stack, task);
-            format!("{seconds:.2} ({:.1}×)", reference / seconds)
-        });
+        let cells = columns
+            .iter()
+            .skip(1)
+            .map(|stack| match (find(stack, task), reference) {
+                (Some(ours), Some(theirs)) => format!("{ours:.2} ({:.1}×)", theirs / ours),
+                (Some(ours), None) => format!("{ours:.2}"),
+                (None, _) => String::new(),
+            });
         table.row(std::iter::once(task.title().to_owned()).chain(cells));
     }
     table
