@@ -378,18 +378,14 @@ fn change(rng: &mut Rng) -> String {
             1 => rng.u32(100_000..600_000),
             _ => rng.u32(..20_000),
         };
+        // Together, for overlayfs counts the link of a lower file that is gone.
+        let _ = writeln!(script, "rm -f {file} {file}-hard");
         let _ = match rng.u8(..8) {
-            0 => writeln!(script, "rm -f {file}"),
-            1 => writeln!(script, "rm -f {file}; ln -s ../{size} {file}"),
-            2 => writeln!(
-                script,
-                "rm -f {file}; seq {size} > {file}; chmod 640 {file}"
-            ),
-            3 => writeln!(
-                script,
-                "rm -f {file}; touch {file}; ln -f {file} {file}-hard"
-            ),
-            _ => writeln!(script, "rm -f {file}; head -c {size} /dev/urandom > {file}"),
+            0 => Ok(()),
+            1 => writeln!(script, "ln -s ../{size} {file}"),
+            2 => writeln!(script, "seq {size} > {file}; chmod 640 {file}"),
+            3 => writeln!(script, "touch {file}; ln {file} {file}-hard"),
+            _ => writeln!(script, "head -c {size} /dev/urandom > {file}"),
         };
     }
     // Directories of the lower layer can be renamed, too.

@@ -227,7 +227,7 @@ async fn inside(sandbox: &Sandbox) -> Result<[u64; 10]> {
 /// Levels of all that runs, in the order of [`KINDS`].
 fn outside(objects: u64) -> Result<[u64; 10]> {
     let target = project::target_dir();
-    let store = target.join("e2e/wrangler/v3/r2");
+    let store = target.join("e2e/wrangler/state/v3/r2");
     let used = disk_usage(&store).with_context(|| store.display().to_string())?;
     let disks = target.join("containers/disks");
     let disks = directories(&disks)?
