@@ -467,6 +467,29 @@ async fn a_fuse_restore_outlives_its_daemon() {
     life_after_death(Strategy::Fuse).await;
 }
 
+/// The kernel gives the new mount the number of the one that died.
+#[tokio::test]
+async fn a_restore_over_one_that_outlived_its_daemon_stays() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    let dir = playground.text("target");
+    let request = restore_request(&dir, &store, &archive, Some(Strategy::Fuse));
+    agent.restored(&request).await;
+    for _ in 0..3 {
+        let daemons = playground.daemons();
+        kill(daemons.clone());
+        eventually("the daemon is dead", || playground.daemons() != daemons).await;
+        agent.is_active(&dir).await;
+        agent.restored(&request).await;
+        agent.is_active(&dir).await;
+        assert!(playground.path("target/a").exists());
+    }
+    agent.unmount(&dir).await;
+    assert_eq!(playground.footprint(), [].into());
+}
+
 #[tokio::test]
 async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed() {
     require_mounts();
