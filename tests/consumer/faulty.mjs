@@ -8,8 +8,8 @@ export default worker;
 /** Uploads that were created, by object; they outlive the object's resets. */
 const uploads = new Map();
 
-/** The MD5 of nothing. */
-const OTHER_ETAG = "d41d8cd98f00b204e9800998ecf8427e";
+/** As of another object in two parts. */
+const OTHER_ETAG = "d41d8cd98f00b204e9800998ecf8427e-2";
 
 /** What goes wrong next, in the order of the calls it befalls. */
 class Faults {

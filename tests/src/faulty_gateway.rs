@@ -56,8 +56,8 @@ pub enum Fault {
     CutsReadsOnce,
     /// Answers to reads come in small pieces, each after a pause.
     DripsReads,
-    /// The first upload and the first read get no answer.
-    StallsOnce,
+    /// The first upload of a part gets no answer.
+    StallsFirstPart,
     /// Every read has a wrong bit in it.
     ChangesReads,
     /// Reads of more than 4 MiB get no answer: those that nobody waits for.
@@ -92,8 +92,6 @@ struct Faults {
     parts: usize,
     failures: usize,
     held: usize,
-    /// Whether it was an upload, of what was stalled.
-    stalled: HashSet<bool>,
     archive_ids: BTreeSet<String>,
 }
 
@@ -191,8 +189,7 @@ impl Inner {
         let range = request.headers().get("range");
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
-        let fault = faults.fault;
-        let verdict = match fault {
+        let verdict = match faults.fault {
             Fault::HoldsParts if is_part => {
                 faults.held += 1;
                 self.holds.notify_one();
@@ -207,10 +204,7 @@ impl Inner {
                 Verdict::Refuse(StatusCode::FORBIDDEN)
             }
             Fault::DripsReads if !is_part => Verdict::DripAnswer,
-            Fault::StallsOnce if !faults.stalled.contains(&is_part) => {
-                faults.stalled.insert(is_part);
-                Verdict::Hold
-            }
+            Fault::StallsFirstPart if is_part && faults.failures == 0 => Verdict::Hold,
             Fault::RefusesReads if !is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::CutsReadsOnce if !is_part && is_first_attempt => Verdict::CutAnswer,
             Fault::ChangesReads if !is_part => Verdict::ChangeAnswer,
