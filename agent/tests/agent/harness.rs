@@ -115,13 +115,17 @@ impl Playground {
                 found.insert(format!("loop device of {file}"));
             }
         }
-        for part in ["mounts", "tmp"] {
-            let entries = std::fs::read_dir(self.state_dir().join(part));
+        for part in ["mounts", "tmp"].map(|part| self.state_dir().join(part)) {
+            let entries = std::fs::read_dir(part);
             found.extend(entries.into_iter().flatten().map(|entry| {
                 let path = entry.unwrap().path();
                 format!("state {}", path.display())
             }));
         }
+        let beside = std::fs::read_dir(self.base.path()).unwrap();
+        let names = beside.map(|entry| entry.unwrap().file_name());
+        let copies = names.filter(|name| name.to_str().unwrap().starts_with(".sandbox-restore-"));
+        found.extend(copies.map(|name| format!("copy {name:?}")));
         found
     }
 
@@ -193,6 +197,19 @@ impl Agent {
             client,
             process,
         }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Asks for something, and gives all of the answer if it comes to its end.
+    pub(crate) async fn try_post<T: Serialize>(&self, path: &str, body: &T) -> Option<String> {
+        let request = self
+            .request(Method::POST, path)
+            .body(serde_json::to_string(body).unwrap());
+        request.send().await.ok()?.text().await.ok()
     }
 
     /// The most that it has had in memory, in bytes.

@@ -21,6 +21,8 @@ use tokio::sync::watch;
 /// What a request meets instead of being served.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
+    /// None: it is served.
+    Pass,
     Status(u16),
     /// The answer begins, and then the connection goes away.
     CutOff,
@@ -108,6 +110,11 @@ impl Store {
     /// The next requests meet these, one each.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.contents.lock().unwrap().faults.extend(faults);
+    }
+
+    /// The `number`th request from now on, from 1, is never answered.
+    pub(crate) fn hold(&self, number: usize) {
+        self.fail(std::iter::repeat_n(Fault::Pass, number - 1).chain([Fault::Hang]));
     }
 
     /// The next requests meet nothing.
@@ -199,7 +206,7 @@ impl Store {
     fn next_fault(&self) -> Option<Fault> {
         let fault = self.contents.lock().unwrap().faults.pop_front();
         self.requests.send_modify(|count| *count += 1);
-        fault
+        fault.filter(|fault| *fault != Fault::Pass)
     }
 }
 
@@ -241,7 +248,7 @@ async fn put_part(
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::CutOff) => return cut_off(100),
-        Some(Fault::Corrupt) | None => {}
+        Some(Fault::Corrupt | Fault::Pass) | None => {}
     }
     let digest = request.headers()["content-md5"].to_str().unwrap();
     let digest = BASE64_STANDARD.decode(digest).unwrap();
@@ -297,7 +304,7 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
             bytes = changed.into();
             plain(206, bytes.clone())
         }
-        None => match rate {
+        Some(Fault::Pass) | None => match rate {
             None => plain(206, bytes.clone()),
             Some(rate) => plain(206, store.slowly(bytes.clone(), rate)),
         },

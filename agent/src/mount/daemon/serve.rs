@@ -13,7 +13,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use super::{Address, Answer, MountError, Request, Slot, line};
+use super::{Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
@@ -143,7 +143,11 @@ async fn listen(archive: Arc<LazyArchive>, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(converse(Arc::clone(&archive), stream))),
-            Err(error) => eprintln!("sandbox-agent: cannot be asked: {error}"),
+            // It is usually for want of file descriptors, and not over at once.
+            Err(error) => {
+                eprintln!("sandbox-agent: cannot be asked: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
