@@ -523,6 +523,7 @@ impl Mounts {
             };
             status.cached_bytes = progress.cached_bytes;
             status.verified = progress.verified;
+            status.problem = progress.problem;
             // One that the store refused has expired, whatever it said.
             status.url_expires_at = match progress.needs_url {
                 true => Some(OffsetDateTime::UNIX_EPOCH),

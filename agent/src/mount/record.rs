@@ -171,13 +171,14 @@ impl Slot {
         match file.write_all(&record) {
             Ok(()) => drop(file.persist(path)?),
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                // The room that the old one has: for a few bytes more there is
-                // usually enough, and one call writes them.
-                let old = File::options().write(true).open(path)?;
-                if old.metadata()?.len() > record.len() as u64 {
-                    return Err(error);
+                // There may be room where the old one is, which is rarely
+                // longer, and one call writes it.
+                match File::options().write(true).open(path) {
+                    Ok(old) if old.metadata()?.len() <= record.len() as u64 => {
+                        old.write_all_at(&record, 0)?;
+                    }
+                    _ => return Err(error),
                 }
-                old.write_all_at(&record, 0)?;
             }
             Err(error) => return Err(error),
         }
@@ -205,6 +206,7 @@ impl Slot {
             cached_bytes: here.map_or(0, |_| record.size_bytes),
             verified: here.is_some() && record.checksum.is_some(),
             url_expires_at: None,
+            problem: None,
             left_out: here.map(|copy| copy.left_out.clone()).unwrap_or_default(),
         }
     }

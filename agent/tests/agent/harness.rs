@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::CStr,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -83,6 +84,15 @@ impl Playground {
         std::fs::write(self.path(name).join("a"), "first").unwrap();
         std::fs::write(self.path(name).join("sub/b"), "second").unwrap();
         self.text(name)
+    }
+
+    /// Mounts a file system on a new directory.
+    pub(crate) fn volume(&self, name: &str, kind: &str, options: &CStr) -> PathBuf {
+        let dir = self.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("test", &dir, kind, flags, options).unwrap();
+        dir
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -172,6 +182,13 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn start(playground: &Playground) -> Self {
         Self::start_by(Command::new(PROGRAM), playground)
+    }
+
+    /// Starts one that gives a store which does nothing one second.
+    pub(crate) fn start_impatient(playground: &Playground) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.env(env::STORE_TIMEOUT, "1");
+        Self::start_by(command, playground)
     }
 
     /// Starts it through another program, whose last argument it becomes.

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -30,6 +32,14 @@ pub(crate) enum Fault {
     Corrupt,
     /// Never answered.
     Hang,
+    /// A few bytes a second are all that comes.
+    Trickle,
+    /// The answer has half of the bytes that it says it has.
+    Short,
+    /// The answer is of other bytes than were asked for.
+    Elsewhere,
+    /// The answer is all there is.
+    Whole,
 }
 
 #[derive(Default)]
@@ -237,6 +247,15 @@ fn cut_off(length: usize) -> Response<Body> {
     response
 }
 
+fn trickle(bytes: Bytes) -> Body {
+    let pieces = futures_util::stream::unfold(bytes, async |mut bytes| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let byte = bytes.split_to(bytes.len().min(1));
+        Some((Ok::<_, Infallible>(byte), bytes))
+    });
+    Body::from_stream(pieces)
+}
+
 async fn put_part(
     State(store): State<Store>,
     Path(number): Path<u32>,
@@ -248,7 +267,7 @@ async fn put_part(
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::CutOff) => return cut_off(100),
-        Some(Fault::Corrupt | Fault::Pass) | None => {}
+        Some(_) | None => {}
     }
     let digest = request.headers()["content-md5"].to_str().unwrap();
     let digest = BASE64_STANDARD.decode(digest).unwrap();
@@ -289,9 +308,20 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     let fits = |limits: &Limits| limits.longest.is_none_or(|longest| bytes.len() <= longest);
     let Limits { latency, rate, .. } = *limits.wait_for(fits).await.unwrap();
     tokio::time::sleep(latency).await;
+    let mut described = first..end;
     let mut response = match fault {
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Trickle) => plain(206, trickle(bytes.clone())),
+        Some(Fault::Short) => {
+            bytes.truncate(bytes.len() / 2);
+            plain(206, bytes.clone())
+        }
+        Some(Fault::Elsewhere) => {
+            described = first + 1..end + 1;
+            plain(206, bytes.clone())
+        }
+        Some(Fault::Whole) => return plain(200, archive),
         Some(Fault::CutOff) => {
             let half = bytes.slice(..bytes.len() / 2);
             let pieces =
@@ -311,7 +341,8 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, bytes.len().into());
-    let range = format!("bytes {first}-{}/{}", end - 1, archive.len());
+    let Range { start, end } = described;
+    let range = format!("bytes {start}-{}/{}", end - 1, archive.len());
     headers.insert(header::CONTENT_RANGE, range.parse().unwrap());
     assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
     response

@@ -19,6 +19,7 @@ use crate::{
         ArchiveError,
         squashfs::reader::{self, Archive, ReadAt},
     },
+    config::store_timeout_from_env,
     fuse::{Options, Session, archive_file, cow, view},
     transfer::{Store, lazy::LazyArchive},
 };
@@ -78,7 +79,7 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
     let address: Option<Address> = serde_json::from_str(address).map_err(io::Error::from)?;
     let address = address.as_ref().map(Address::read).transpose()?;
     let slot = Slot::load(dir)?;
-    let (store, path) = (Store::new()?, slot.archive());
+    let (store, path) = (Store::new(store_timeout_from_env()?)?, slot.archive());
     let archive = LazyArchive::open(store, slot.description(), address, &path).await?;
     let archive = Arc::new(archive);
     let source = Arc::clone(&archive);
