@@ -225,6 +225,15 @@ impl Slot {
         }
     }
 
+    /// Whether what is in this slot could be attached.
+    pub(super) fn is_built(&self) -> io::Result<bool> {
+        match &self.record.copy {
+            Some(copy) => Ok(copy.identity.is_some() && identity(&copy.path).ok() == copy.identity),
+            None => Ok(table::topmost(&self.root())?
+                .is_some_and(|entry| self.record.devices.last() == Some(&entry.device))),
+        }
+    }
+
     /// Whether the target shows what is served now, and not what has died.
     pub(super) fn is_current(&self) -> io::Result<bool> {
         if self.record.copy.is_some() {
@@ -245,19 +254,33 @@ impl Slot {
     /// Takes everything down that serves the directory, but leaves what is
     /// attached, which is dead then, and all files.
     pub(super) fn dismantle(&self) -> io::Result<()> {
+        self.take_mounts_away()?;
+        // They end when their mounts do, but may also be about to make one.
+        daemon::stop(self)?;
+        self.take_mounts_away()
+    }
+
+    fn take_mounts_away(&self) -> io::Result<()> {
         // Those made last come down first.
         let mounts = table::read()?;
-        for entry in mounts.iter().rev() {
-            if entry.point.starts_with(&self.dir) {
-                take_away(&entry.point)?;
-            }
-        }
-        daemon::stop(&self.dir)
+        let ours = |entry: &&table::Entry| entry.point.starts_with(&self.dir);
+        mounts
+            .iter()
+            .rev()
+            .filter(ours)
+            .try_for_each(|entry| take_away(&entry.point))
     }
 
     /// Removes everything, the slot included.
     pub(super) fn discard(&self, force: bool) -> Result<(), MountError> {
         self.detach(force)?;
+        if self.record.complete {
+            let mut doomed = self.clone();
+            doomed.record.complete = false;
+            // So that nobody puts back what is half gone, if this process is
+            // killed. On a full disk it goes all the same.
+            let _ = doomed.save();
+        }
         self.dismantle()?;
         if let Some(copy) = &self.record.copy {
             remove_tree(&copy.path)?;
