@@ -197,9 +197,24 @@ impl Slot {
             Some(copy) => {
                 Ok(copy.identity.is_some() && identity(&self.record.target).ok() == copy.identity)
             }
-            None => Ok(table::topmost(&self.record.target)?
-                .is_some_and(|entry| self.record.devices.contains(&entry.device))),
+            None => {
+                let Some(top) = table::topmost(&self.record.target)? else {
+                    return Ok(false);
+                };
+                Ok(self.record.devices.contains(&top.device) && !self.is_others(&top.device)?)
+            }
         }
+    }
+
+    /// Whether a device is that of another slot by now: the kernel gives the
+    /// number of one that is gone to the next.
+    fn is_others(&self, device: &str) -> io::Result<bool> {
+        let slots = self.dir.parent().unwrap_or(&self.dir);
+        let is_others = |entry: &table::Entry| {
+            let point = &entry.point;
+            entry.device == device && point.starts_with(slots) && !point.starts_with(&self.dir)
+        };
+        Ok(table::read()?.iter().any(is_others))
     }
 
     /// Puts what has been built anew in the place of the mount that has died,

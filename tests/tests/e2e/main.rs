@@ -41,6 +41,7 @@ mod rust_client;
 mod sandboxctl;
 mod scale;
 mod selection;
+mod soak;
 mod store_faults;
 mod verify;
 
@@ -87,6 +88,7 @@ fn all() -> Vec<Tests> {
         sandboxctl::tests(),
         scale::tests(),
         selection::tests(),
+        soak::tests(),
         store_faults::tests(),
         verify::tests(),
     ]
