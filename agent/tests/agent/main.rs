@@ -12,6 +12,7 @@ mod commands;
 mod files;
 mod harness;
 mod lazy;
+mod races;
 mod restores;
 mod routes;
 mod shell;
