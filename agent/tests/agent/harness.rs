@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::store::Store;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-agent");
-const TOKEN: &str = "a token for tests";
+pub(crate) const TOKEN: &str = "a token for tests";
 /// What takes longer than this never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -193,6 +193,11 @@ impl Agent {
             client,
             process,
         }
+    }
+
+    /// Of what [`Self::start_by`] has started.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// The most that it has had in memory, in bytes.

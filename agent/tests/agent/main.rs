@@ -15,6 +15,7 @@ mod lazy;
 mod races;
 mod restores;
 mod routes;
+mod secrets;
 mod shell;
 mod store;
 mod tree;
