@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy, protocol::ArchiveSource,
 };
@@ -27,6 +28,7 @@ use crate::{
     mount::{Mounts, Restore, Source, daemon},
     server,
     state::StateDir,
+    token,
     transfer::{Store, checksum},
 };
 
@@ -118,10 +120,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
+    if let Command::Serve | Command::ServeMount { .. } = command {
+        // The token and URLs are in their memory: nobody looks there but who may
+        // trace every process.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
+    }
     if let Command::Serve = command {
         // An image may start it in a directory that is to be restored, and it
         // would be one of the processes that use it.
         std::env::set_current_dir("/").map_err(failed)?;
+        token::take_from_environment().map_err(failed)?;
     }
     match command {
         Command::Serve if init::is_needed() => {

@@ -12,6 +12,8 @@ use sandbox_shared::{
     rules::AllowedRoots,
 };
 
+use crate::token;
+
 /// Where caches, upper layers and mount records go unless told otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/sandbox-agent";
 
@@ -36,9 +38,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the variables of [`sandbox_shared::protocol::env`].
+    /// Reads the variables of [`sandbox_shared::protocol::env`], and the token as
+    /// [`token`] has left it.
     pub fn from_env() -> Result<Self> {
-        let token = std::env::var(env::TOKEN).unwrap_or_default();
+        let token = token::given().map_err(|error| {
+            SandboxError::new(
+                ErrorCode::NotConfigured,
+                format!("cannot read the token: {error}"),
+            )
+        })?;
         if token.is_empty() {
             return Err(SandboxError::new(
                 ErrorCode::NotConfigured,

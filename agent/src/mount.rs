@@ -25,6 +25,7 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
+use rustix::fs::Mode;
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy,
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
@@ -36,7 +37,10 @@ use tokio::sync::OnceCell;
 
 use crate::{
     archive::ArchiveError,
-    paths,
+    paths::{
+        self,
+        place::{self, Place},
+    },
     state::StateDir,
     transfer::{
         Store, TransferError,
@@ -103,6 +107,9 @@ pub enum MountError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Directories above a target are being moved.
+    #[error("{} is being moved about by another process; try again", .0.display())]
+    Moving(PathBuf),
     /// No strategy works here, or not the one asked for.
     #[error("{0}")]
     NoStrategy(String),
@@ -560,16 +567,13 @@ fn beside(target: &Path, slot: &Path) -> PathBuf {
 
 /// Makes the target where it is missing, having written down what is made.
 fn make_target(slot: &mut Slot) -> io::Result<()> {
-    // Not what merely cannot be looked at, like a mount whose daemon has died.
-    let is_missing = |path: &&Path| {
-        path.symlink_metadata()
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    };
-    let missing = slot.record.target.ancestors().take_while(is_missing);
-    slot.record.made = missing.map(Path::to_owned).collect();
-    slot.record.made.reverse();
+    slot.record.made = place::missing(&slot.record.target)?;
     slot.save()?;
-    slot.record.made.iter().try_for_each(std::fs::create_dir)
+    let permissions = Mode::from_raw_mode(0o777);
+    for dir in &slot.record.made {
+        Place::find(dir)?.make(permissions)?;
+    }
+    Ok(())
 }
 
 /// Puts back what was detached. The slots are in the order in which they were.

@@ -30,7 +30,8 @@ pub const EVENT_STREAM_TYPE: &str = "application/x-ndjson";
 
 /// Environment variables that the agent is started with.
 pub mod env {
-    /// The bearer token that every request must carry. Required.
+    /// The bearer token that every request must carry, at most 4096 bytes, or `-`
+    /// when it is on standard input. Required.
     pub const TOKEN: &str = "SANDBOX_AGENT_TOKEN";
     /// `address:port` to listen on; all addresses and [`super::AGENT_PORT`] when absent.
     pub const LISTEN: &str = "SANDBOX_AGENT_LISTEN";

@@ -21,7 +21,7 @@ use sandbox_shared::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    state::{StateDir, private_dir},
+    state::{StateDir, check_private, private_dir},
     transfer::lazy::Description,
 };
 
@@ -67,7 +67,7 @@ pub(super) struct Copy {
     /// Beside the target.
     pub(super) path: PathBuf,
     /// Which directory is the copy, under either name: device and inode.
-    /// Absent until it is unpacked.
+    /// Absent until it is made.
     pub(super) identity: Option<(u64, u64)>,
     /// What could not be unpacked.
     #[serde(default)]
@@ -101,8 +101,15 @@ impl Slot {
             .tempdir_in(state.mounts())?;
         let lock = File::open(dir.path())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let record = fill(dir.path());
+        let outside = record.scratch.parent().filter(|base| *base != dir.path());
+        if let Some(base) = outside {
+            // Anybody may make a directory where it is, under its name too.
+            private_dir(base)?;
+            check_private(base)?;
+        }
         let slot = Self {
-            record: fill(dir.path()),
+            record,
             dir: dir.path().to_owned(),
             _lock: Some(Arc::new(lock)),
         };

@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::store::Store;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-agent");
-const TOKEN: &str = "a token for tests";
+pub(crate) const TOKEN: &str = "a token for tests";
 /// What takes longer than this never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
