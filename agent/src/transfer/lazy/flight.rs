@@ -267,7 +267,7 @@ impl Shared {
         tokio::task::spawn_blocking(move || -> io::Result<()> {
             let is_awaited = purpose == Purpose::Demand;
             if !is_awaited && shared.lock().chunks.is_shrunk() {
-                return Err(io::ErrorKind::StorageFull.into());
+                return Err(rustix::io::Errno::NOSPC.into());
             }
             match shared.write(chunk, &bytes) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
