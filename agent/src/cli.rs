@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy, protocol::ArchiveSource,
 };
@@ -22,11 +23,12 @@ use crate::{
         image::{self, Description},
         squashfs::reader::FileSource,
     },
-    config::{Config, cache_bytes_from_env, state_dir_from_env},
+    config::{Config, cache_bytes_from_env, state_dir_from_env, store_timeout_from_env},
     init,
     mount::{Mounts, Restore, Source, daemon},
     server,
     state::StateDir,
+    token,
     transfer::{Store, checksum},
 };
 
@@ -118,10 +120,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
+    if let Command::Serve | Command::ServeMount { .. } = command {
+        // The token and URLs are in their memory: nobody looks there but who may
+        // trace every process.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
+    }
     if let Command::Serve = command {
         // An image may start it in a directory that is to be restored, and it
         // would be one of the processes that use it.
         std::env::set_current_dir("/").map_err(failed)?;
+        token::take_from_environment().map_err(failed)?;
     }
     match command {
         Command::Serve if init::is_needed() => {
@@ -177,7 +185,8 @@ fn absolute(path: &Path) -> Result<String> {
 fn mounts() -> Result<Mounts> {
     let dir = state_dir_from_env();
     let state = StateDir::open(&dir).map_err(about(&dir))?;
-    Ok(Mounts::new(state, Store::new()?, cache_bytes_from_env()?))
+    let store = Store::new(store_timeout_from_env()?)?;
+    Ok(Mounts::new(state, store, cache_bytes_from_env()?))
 }
 
 async fn restore(
@@ -190,7 +199,8 @@ async fn restore(
         .iter()
         .any(|scheme| archive.starts_with(scheme));
     let source = if is_url {
-        let size_bytes = Store::new()?.size(&archive).await?;
+        let store = Store::new(store_timeout_from_env()?)?;
+        let size_bytes = store.size(&archive).await?;
         Source::Remote(ArchiveSource {
             url: archive,
             url_expires_at: None,

@@ -19,5 +19,6 @@ pub mod paths;
 mod progress;
 pub mod server;
 pub mod state;
+mod token;
 pub mod transfer;
 pub mod verify;

@@ -4,6 +4,10 @@
 //! resolved: a directory below an allowed root must also be there in truth.
 //! A root may itself be a link (`/home` → `/usr/home`), so what is compared is
 //! resolved on both sides.
+//!
+//! What is checked here is a path, and what it leads to may have been replaced a
+//! moment later. So nothing is opened, mounted or renamed by the resolved path
+//! but as [`place`] does: through no link at all.
 
 use std::{
     io,
@@ -11,6 +15,8 @@ use std::{
 };
 
 use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
+
+pub mod place;
 
 /// The real directory behind `dir`, to be backed up.
 pub fn existing_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {

@@ -3,11 +3,14 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::geteuid,
+};
 use tempfile::{NamedTempFile, TempDir};
 
 /// Prefix of temporary files, by which a new agent recognises what one that
@@ -102,7 +105,42 @@ impl TemporaryDir {
     }
 }
 
+/// Fails where somebody else can look into a directory, or has made it.
+pub(crate) fn check_private(path: &Path) -> io::Result<()> {
+    let about = path.symlink_metadata()?;
+    let is_ours = about.is_dir() && about.uid() == geteuid().as_raw() && about.mode() & 0o077 == 0;
+    match is_ours {
+        true => Ok(()),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
 /// Makes a directory, and those above it, for the owner only.
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_others_may_have_made_is_not_private() {
+        let base = tempfile::tempdir().unwrap();
+        let [ours, open, link] = ["ours", "open", "link"].map(|name| base.path().join(name));
+        private_dir(&ours).unwrap();
+        check_private(&ours).unwrap();
+        DirBuilder::new().mode(0o711).create(&open).unwrap();
+        symlink(&ours, &link).unwrap();
+        for path in [open, link] {
+            assert!(check_private(&path).is_err(), "{path:?}");
+        }
+        // Only root can give it to somebody else.
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&ours, Some(1000), None).unwrap();
+            assert!(check_private(&ours).is_err());
+        }
+    }
 }

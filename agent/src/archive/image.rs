@@ -17,7 +17,7 @@ mod tree;
 mod unpack;
 mod verify;
 
-pub use unpack::{LeftOut, unpack};
+pub use unpack::{LeftOut, unpack, unpack_into};
 pub use verify::{Examination, examine, read_through, verify};
 
 use tree::Tree;

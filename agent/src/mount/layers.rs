@@ -5,20 +5,27 @@
 //! for an unpacked copy, if that can be. Attaching and detaching are single system calls and
 //! undo each other, so a restore can change its mind. Every step of taking
 //! apart works whether or not it has been done before.
+//!
+//! Code in the sandbox may own the directories above a target and move them at
+//! any time. So everything that is done to a target is done at a [`Place`], and a
+//! mount that has moved with its directory is found by what it shows.
 
 use std::{
     ffi::CString,
     io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt},
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt},
+        },
     },
     path::Path,
     process::{Command, Stdio},
 };
 
 use rustix::{
-    fs::{CWD, RenameFlags, XattrFlags, lgetxattr, llistxattr, lsetxattr, renameat_with, statvfs},
+    fs::{CWD, Mode, XattrFlags, fstat, lgetxattr, llistxattr, lsetxattr, statvfs},
     io::Errno,
     mount::{
         MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, move_mount,
@@ -29,14 +36,21 @@ use sandbox_shared::Strategy;
 
 use super::{
     MountError, daemon,
-    record::{Slot, identity},
+    record::{Copy, Slot, identity},
     table,
     users::{self, User},
 };
-use crate::{archive::image, fuse::archive_file};
+use crate::{
+    archive::{image, scan::proc_path},
+    fuse::archive_file,
+    paths::place::{self, Place},
+};
 
 /// Device nodes of an archive do not work, whatever the strategy.
 const FLAGS: MountFlags = MountFlags::NODEV;
+
+/// Times that a mount which has been moved is looked for.
+const ATTEMPTS: u32 = 64;
 
 /// Entries of the top directory that are looked at before a mount counts as
 /// one of the archive.
@@ -47,9 +61,17 @@ impl Slot {
     /// it was there before. Its daemon runs, or the whole archive is here.
     pub(super) fn assemble(&mut self) -> Result<(), MountError> {
         if let Some(copy) = &mut self.record.copy {
-            let left_out = image::unpack(&self.dir.join("archive.sqsh"), &copy.path)?;
-            copy.left_out = left_out.into();
-            copy.identity = Some(identity(&copy.path)?);
+            // Recorded before it is filled: only what is known to be ours is ever
+            // removed.
+            let directory = Place::find(&copy.path)?.make(Mode::RWXU)?;
+            let about = fstat(&directory).map_err(system("look at the copy"))?;
+            copy.identity = Some((about.st_dev, about.st_ino));
+            self.save()?;
+            let left_out = image::unpack_into(&self.archive(), directory)?;
+            self.record.copy = self.record.copy.take().map(|copy| Copy {
+                left_out: left_out.into(),
+                ..copy
+            });
             self.save()?;
             // All of it is in the copy now.
             std::fs::remove_file(self.archive())?;
@@ -127,15 +149,21 @@ impl Slot {
 
     /// Puts what was built in the target's place, and looks at it there.
     pub(super) fn attach(&self) -> Result<(), MountError> {
+        let place = Place::find(&self.record.target)?;
+        let cover = |shown: &Path| -> Result<(), MountError> {
+            let target = place.open()?;
+            mount_bind(shown, proc_path(target.as_fd())).map_err(system("bind"))
+        };
         match &self.record.copy {
-            Some(copy) => match self.exchange(&copy.path) {
+            Some(copy) => match self.exchange(&place, copy) {
                 // Where one may mount, it can be covered at least.
                 Err(error @ MountError::CannotReplace { .. }) => {
-                    mount_bind(&copy.path, &self.record.target).map_err(|_| error)?;
+                    let copy = Place::find(&copy.path)?.open()?;
+                    cover(proc_path(copy.as_fd()).as_ref()).map_err(|_| error)?;
                 }
                 exchanged => exchanged?,
             },
-            None => mount_bind(self.root(), &self.record.target).map_err(system("bind"))?,
+            None => cover(&self.root())?,
         }
         if self.is_attached()? && (self.record.copy.is_some() || self.is_alive()) {
             Ok(())
@@ -157,36 +185,70 @@ impl Slot {
             }),
         };
         if let Some(copy) = &self.record.copy {
-            if self.is_attached()? {
+            if let Some(place) = find(target)?
+                && is_copy(&place, copy)
+            {
                 not_used(users::of_directory(target))?;
-                match identity(&copy.path).ok() == copy.identity {
-                    true => take_away(target)?,
-                    false => self.exchange(&copy.path)?,
+                match find(&copy.path)?.is_some_and(|place| is_copy(&place, copy)) {
+                    true => take_away(&place.path())?,
+                    false => self.exchange(&place, copy)?,
                 }
             }
             return Ok(());
         }
-        while self.is_attached()? {
-            match unmount(target, UnmountFlags::NOFOLLOW) {
+        for _ in 0..ATTEMPTS {
+            let Some(mounted) = self.attached()?.pop() else {
+                return Ok(());
+            };
+            // It stays there while this holds the directory that it is in, for
+            // mount points cannot be moved, only what is above them.
+            let Some(place) = find(&mounted.point)? else {
+                continue;
+            };
+            if place.mount_id().ok() != Some(mounted.id) {
+                continue;
+            }
+            match unmount(place.path(), UnmountFlags::NOFOLLOW) {
                 Err(Errno::BUSY) => {
-                    not_used(users::of_mount(target))?;
-                    take_away(target)?;
+                    not_used(users::of_mount(mounted.id))?;
+                    take_away(&place.path())?;
                 }
                 unmounted => unmounted.map_err(system("unmount"))?,
             }
         }
-        Ok(())
+        Err(MountError::Moving(target.clone()))
     }
 
-    fn exchange(&self, copy: &Path) -> Result<(), MountError> {
-        renameat_with(CWD, copy, CWD, &self.record.target, RenameFlags::EXCHANGE).map_err(|errno| {
-            match errno {
-                Errno::BUSY | Errno::XDEV | Errno::INVAL => MountError::CannotReplace {
-                    dir: self.record.target.clone(),
-                    source: errno.into(),
-                },
-                _ => system("exchange directories")(errno),
+    /// What shows this slot outside of it, and is not covered itself: at the
+    /// target, or where that has been moved to.
+    fn attached(&self) -> io::Result<Vec<table::Entry>> {
+        let mounts = table::uncovered()?;
+        let mut built = mounts.iter().filter(|entry| entry.point == self.root());
+        // Numbers of devices of before say something at the target only.
+        let current = built.next().map(|entry| entry.device.clone());
+        let mut attached = Vec::new();
+        for entry in mounts {
+            let is_here = match entry.point == self.record.target {
+                true => self.is_ours(&entry.device)?,
+                false => {
+                    Some(&entry.device) == current.as_ref() && !entry.point.starts_with(&self.dir)
+                }
+            };
+            if is_here {
+                attached.push(entry);
             }
+        }
+        Ok(attached)
+    }
+
+    fn exchange(&self, place: &Place, copy: &Copy) -> Result<(), MountError> {
+        let copy = copy.path.file_name().unwrap_or_default();
+        place.exchange(copy).map_err(|errno| match errno {
+            Errno::BUSY | Errno::XDEV | Errno::INVAL => MountError::CannotReplace {
+                dir: self.record.target.clone(),
+                source: errno.into(),
+            },
+            _ => system("exchange directories")(errno),
         })
     }
 
@@ -194,49 +256,65 @@ impl Slot {
     /// was mounted over it.
     pub(super) fn is_attached(&self) -> io::Result<bool> {
         match &self.record.copy {
-            Some(copy) => {
-                Ok(copy.identity.is_some() && identity(&self.record.target).ok() == copy.identity)
-            }
+            Some(copy) => Ok(find(&self.record.target)?.is_some_and(|place| is_copy(&place, copy))),
             None => {
                 let Some(top) = table::topmost(&self.record.target)? else {
                     return Ok(false);
                 };
-                Ok(self.record.devices.contains(&top.device) && !self.is_others(&top.device)?)
+                self.is_ours(&top.device)
             }
         }
     }
 
-    /// Whether a device is that of another slot by now: the kernel gives the
-    /// number of one that is gone to the next.
-    fn is_others(&self, device: &str) -> io::Result<bool> {
+    /// Whether a device is one of this slot, and not of another one by now: the
+    /// kernel gives the number of one that is gone to the next.
+    fn is_ours(&self, device: &str) -> io::Result<bool> {
         let slots = self.dir.parent().unwrap_or(&self.dir);
         let is_others = |entry: &table::Entry| {
             let point = &entry.point;
             entry.device == device && point.starts_with(slots) && !point.starts_with(&self.dir)
         };
-        Ok(table::read()?.iter().any(is_others))
+        Ok(self.record.devices.iter().any(|ours| ours == device)
+            && !table::read()?.iter().any(is_others))
     }
 
     /// Puts what has been built anew in the place of the mount that has died,
     /// so that nobody ever sees what both cover.
     pub(super) fn relieve(&self) -> Result<(), MountError> {
-        let target = &self.record.target;
+        let place = Place::find(&self.record.target)?;
+        let target = place.open()?;
+        let dead = table::topmost(&self.record.target)?
+            .filter(|entry| self.record.devices.contains(&entry.device));
+        let is_covered = dead.is_some_and(|dead| place.mount_id().ok() == Some(dead.id));
         let tree = open_tree(
             CWD,
             self.root(),
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
         )
         .map_err(system("open_tree"))?;
-        let beneath = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_BENEATH;
-        match move_mount(&tree, "", CWD, target, beneath) {
-            Ok(()) => take_away(target)?,
+        let beneath = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
+            | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH
+            | MoveMountFlags::MOVE_MOUNT_BENEATH;
+        if is_covered && move_mount(&tree, "", &target, "", beneath).is_ok() {
+            drop(target);
+            take_away(&place.path())?;
+        } else {
             // Before Linux 6.5: the dead one stays below it, to the end.
-            Err(_) => mount_bind(self.root(), target).map_err(system("bind"))?,
+            mount_bind(self.root(), proc_path(target.as_fd())).map_err(system("bind"))?;
         }
         if self.is_current()? && self.is_alive() {
             Ok(())
         } else {
             Err(MountError::Unreadable)
+        }
+    }
+
+    /// Whether what is in this slot could be attached.
+    pub(super) fn is_built(&self) -> io::Result<bool> {
+        match &self.record.copy {
+            Some(copy) => Ok(copy.identity.is_some() && identity(&copy.path).ok() == copy.identity),
+            None => Ok(table::topmost(&self.root())?
+                .is_some_and(|entry| self.record.devices.last() == Some(&entry.device))),
         }
     }
 
@@ -260,35 +338,48 @@ impl Slot {
     /// Takes everything down that serves the directory, but leaves what is
     /// attached, which is dead then, and all files.
     pub(super) fn dismantle(&self) -> io::Result<()> {
+        self.take_mounts_away()?;
+        // They end when their mounts do, but may also be about to make one.
+        daemon::stop(self)?;
+        self.take_mounts_away()
+    }
+
+    fn take_mounts_away(&self) -> io::Result<()> {
         // Those made last come down first.
         let mounts = table::read()?;
-        for entry in mounts.iter().rev() {
-            if entry.point.starts_with(&self.dir) {
-                take_away(&entry.point)?;
-            }
-        }
-        daemon::stop(&self.dir)
+        let ours = |entry: &&table::Entry| entry.point.starts_with(&self.dir);
+        mounts
+            .iter()
+            .rev()
+            .filter(ours)
+            .try_for_each(|entry| take_away(&entry.point))
     }
 
     /// Removes everything, the slot included.
     pub(super) fn discard(&self, force: bool) -> Result<(), MountError> {
         self.detach(force)?;
+        if self.record.complete {
+            let mut doomed = self.clone();
+            doomed.record.complete = false;
+            // So that nobody puts back what is half gone, if this process is
+            // killed. On a full disk it goes all the same.
+            let _ = doomed.save();
+        }
         self.dismantle()?;
-        if let Some(copy) = &self.record.copy {
-            remove_tree(&copy.path)?;
+        if let Some(copy) = &self.record.copy
+            && let Some(place) = find(&copy.path)?
+        {
+            match copy.identity {
+                Some(_) if is_copy(&place, copy) => place.remove_tree()?,
+                // Something else has its name now.
+                Some(_) => {}
+                None => remove_if_empty(&place)?,
+            }
         }
         remove_tree(&self.record.scratch)?;
         for dir in self.record.made.iter().rev() {
-            match std::fs::remove_dir(dir) {
-                Err(error)
-                    if !matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-                    ) =>
-                {
-                    return Err(error.into());
-                }
-                _ => {}
+            if let Some(place) = find(dir)? {
+                remove_if_empty(&place)?;
             }
         }
         // Last: as long as it is there, somebody can try again.
@@ -318,6 +409,31 @@ fn take_away(point: &Path) -> io::Result<()> {
     }
 }
 
+/// A place, unless the directory that it is in is not there any more.
+fn find(path: &Path) -> io::Result<Option<Place>> {
+    match Place::find(path) {
+        Err(error) if place::is_gone(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether a directory is the copy, under whichever name.
+fn is_copy(place: &Place, copy: &Copy) -> bool {
+    copy.identity.is_some() && identity(&place.path()).ok() == copy.identity
+}
+
+fn remove_if_empty(place: &Place) -> io::Result<()> {
+    match place.remove_directory() {
+        Err(error)
+            if !place::is_gone(&error) && error.kind() != io::ErrorKind::DirectoryNotEmpty =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory of the state directory, into which nobody else can look.
 fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

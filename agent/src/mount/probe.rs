@@ -76,7 +76,7 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
     let image = state.temporary_file()?;
     let plan = Plan {
         wanted: Wanted {
-            dir: tree.path().to_owned(),
+            dir: tree.path().canonicalize()?,
             selection: Selection::default(),
             read_through: Vec::new(),
         },

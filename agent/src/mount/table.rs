@@ -1,6 +1,7 @@
 //! The mount table of this process, `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io,
     os::unix::ffi::OsStringExt,
@@ -10,7 +11,7 @@ use std::{
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    id: u64,
+    pub(super) id: u64,
     parent: u64,
     /// Where.
     pub(super) point: PathBuf,
@@ -24,14 +25,20 @@ pub(super) fn read() -> io::Result<Vec<Entry>> {
     Ok(parse(&std::fs::read("/proc/self/mountinfo")?))
 }
 
+/// All mounts that no other covers, in the order they were made.
+pub(super) fn uncovered() -> io::Result<Vec<Entry>> {
+    let mut mounts = read()?;
+    let covered: HashSet<_> = mounts
+        .iter()
+        .map(|entry| (entry.parent, entry.point.clone()))
+        .collect();
+    mounts.retain(|entry| !covered.contains(&(entry.id, entry.point.clone())));
+    Ok(mounts)
+}
+
 /// What is mounted at `point` on top of everything else there.
 pub(super) fn topmost(point: &Path) -> io::Result<Option<Entry>> {
-    let mut stack = read()?;
-    stack.retain(|entry| entry.point == point);
-    let top = stack
-        .iter()
-        .position(|entry| !stack.iter().any(|other| other.parent == entry.id));
-    Ok(top.map(|index| stack.swap_remove(index)))
+    Ok(uncovered()?.into_iter().find(|entry| entry.point == point))
 }
 
 fn parse(text: &[u8]) -> Vec<Entry> {

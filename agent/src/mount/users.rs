@@ -23,11 +23,8 @@ impl fmt::Display for User {
     }
 }
 
-/// Those that use what is mounted at `point`, and not what lies beneath.
-pub(super) fn of_mount(point: &Path) -> Vec<User> {
-    let Some(mount) = mount_of(point) else {
-        return Vec::new();
-    };
+/// Those that use the mount with this number.
+pub(super) fn of_mount(mount: u64) -> Vec<User> {
     find(|reference| mount_of(reference) == Some(mount))
 }
 

@@ -541,14 +541,24 @@ fn start_table(common: &Common, rows: &[StartRow]) -> Table {
             "peak memory MiB",
         ],
     );
+    let lazy = [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse]
+        .map(|strategy| Stack::Ours(strategy).name());
     for row in rows {
         let store = row.archive_bytes as f64 / 100e6;
+        // The others have to wait for all of the archive.
+        let (target, verdict) = match lazy.contains(&row.stack) {
+            true => (
+                format!("≤ {FIRST_FILE}"),
+                common.verdict(row.first_file_seconds.median <= FIRST_FILE),
+            ),
+            false => Default::default(),
+        };
         table.row([
             row.stack.clone(),
             format!("{:.0}", row.archive_bytes as f64 / 1e6),
             spread(row.first_file_seconds),
-            format!("≤ {FIRST_FILE}"),
-            common.verdict(row.first_file_seconds.median <= FIRST_FILE),
+            target,
+            verdict,
             row.first_file_requests.to_string(),
             format!("{:.1}", row.everything_seconds),
             format!("{:.2}", row.everything_seconds / store),

@@ -24,9 +24,9 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmod,
-        chownat, fchmod, fchown, fremovexattr, fsetxattr, fstat, ftruncate, futimens, linkat,
-        mkdirat, mknodat, openat, setxattr, statvfs, symlinkat, utimensat,
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, StatVfs, Timespec, Timestamps, Uid, XattrFlags,
+        chmod, chownat, fchmod, fchown, fremovexattr, fsetxattr, fstat, fstatvfs, ftruncate,
+        futimens, linkat, mkdirat, mknodat, openat, setxattr, statvfs, symlinkat, utimensat,
     },
     io::{Errno, pwrite},
     process::{getegid, geteuid},
@@ -93,17 +93,38 @@ impl From<Tally<LeftOut>> for Listed<LeftOutEntry> {
 /// it can be expected to: see [`LeftOut`].
 pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveError> {
     let archive = super::open(image)?;
-    check_room(&archive, directory)?;
-    let made = mkdirat(CWD, directory, PRIVATE).and_then(|()| Source::open(directory));
-    let root = made.map_err(at(directory.as_os_str().as_bytes()))?;
+    let room = statvfs(directory.parent().unwrap_or(directory));
+    check_room(&archive, room)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = mkdirat(CWD, directory, PRIVATE)
+        .and_then(|()| openat(CWD, directory, flags, Mode::empty()));
+    fill(
+        &archive,
+        made.map_err(at(directory.as_os_str().as_bytes()))?,
+    )
+}
+
+/// Unpacks an image into a directory that is open for reading, and empty. If that
+/// fails, what has been unpacked by then is left there.
+///
+/// # Errors
+/// As those of [`unpack`].
+pub fn unpack_into(image: &Path, directory: OwnedFd) -> Result<Tally<LeftOut>, ArchiveError> {
+    let archive = super::open(image)?;
+    check_room(&archive, fstatvfs(&directory))?;
+    fill(&archive, directory)
+}
+
+fn fill(archive: &Archive, directory: OwnedFd) -> Result<Tally<LeftOut>, ArchiveError> {
+    let root = Source::from_handle(directory).map_err(at(b""))?;
     // What new entries inherit would spread over all of the tree.
     for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
         let _ = fremovexattr(root.root(), acl);
     }
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let unpacker = Unpacker {
-        tree: Tree::new(&archive),
-        archive: &archive,
+        tree: Tree::new(archive),
+        archive,
         root,
         first_names: Mutex::default(),
         locked: Mutex::default(),
@@ -127,9 +148,9 @@ pub fn unpack(image: &Path, directory: &Path) -> Result<Tally<LeftOut>, ArchiveE
     Ok(left_out.unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Whether the content of all files fits beside `directory`.
-fn check_room(archive: &Archive, directory: &Path) -> Result<(), ArchiveError> {
-    let room = statvfs(directory.parent().unwrap_or(directory)).map_err(io::Error::from)?;
+/// Whether the content of all files fits on a file system.
+fn check_room(archive: &Archive, room: Result<StatVfs, Errno>) -> Result<(), ArchiveError> {
+    let room = room.map_err(io::Error::from)?;
     let available = match room.f_blocks {
         // What is in memory without a bound does not say.
         0 => u64::MAX,

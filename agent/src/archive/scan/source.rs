@@ -7,6 +7,7 @@
 
 use std::{
     ffi::OsStr,
+    io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -15,9 +16,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlink},
+    fs::{Mode, OFlags, ResolveFlags, openat, openat2, readlink},
     io::Errno,
 };
+
+use crate::paths::place::open_directory;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -48,11 +51,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens `path`. Symbolic links in `path` itself are followed: whether they
-    /// may be is for the caller to judge.
-    pub fn open(path: &Path) -> Result<Self, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Self::from_handle(openat(CWD, path, flags, Mode::empty())?)
+    /// Opens the directory at an absolute `path` without symbolic links: one that
+    /// has come into it since the path was resolved is an error.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let directory = open_directory(path)?;
+        let readable = openat(directory, ".", DIRECTORY, Mode::empty())?;
+        Ok(Self::from_handle(readable)?)
     }
 
     /// Takes a directory that is open already.
