@@ -469,6 +469,8 @@ export interface MountStatus {
   verified: boolean;
   /** ISO 8601: when the URL that the rest comes from is to have been renewed. */
   urlExpiresAt?: string;
+  /** Why bytes that are missing did not come when they were last tried for. */
+  problem?: string;
   /** See {@link RestoreBackupResult}. */
   leftOut?: Listed<{ path: string; what: string }>;
 }

@@ -23,7 +23,7 @@ use crate::{
         image::{self, Description},
         squashfs::reader::FileSource,
     },
-    config::{Config, cache_bytes_from_env, state_dir_from_env},
+    config::{Config, cache_bytes_from_env, state_dir_from_env, store_timeout_from_env},
     init,
     mount::{Mounts, Restore, Source, daemon},
     server,
@@ -185,7 +185,8 @@ fn absolute(path: &Path) -> Result<String> {
 fn mounts() -> Result<Mounts> {
     let dir = state_dir_from_env();
     let state = StateDir::open(&dir).map_err(about(&dir))?;
-    Ok(Mounts::new(state, Store::new()?, cache_bytes_from_env()?))
+    let store = Store::new(store_timeout_from_env()?)?;
+    Ok(Mounts::new(state, store, cache_bytes_from_env()?))
 }
 
 async fn restore(
@@ -198,7 +199,8 @@ async fn restore(
         .iter()
         .any(|scheme| archive.starts_with(scheme));
     let source = if is_url {
-        let size_bytes = Store::new()?.size(&archive).await?;
+        let store = Store::new(store_timeout_from_env()?)?;
+        let size_bytes = store.size(&archive).await?;
         Source::Remote(ArchiveSource {
             url: archive,
             url_expires_at: None,

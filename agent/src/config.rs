@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use sandbox_shared::{
@@ -16,6 +17,9 @@ use crate::token;
 /// Where caches, upper layers and mount records go unless told otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/sandbox-agent";
 
+/// How long the store may take for nothing unless told otherwise.
+const DEFAULT_STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What `serve` needs to know.
 #[derive(Clone)]
 pub struct Config {
@@ -27,6 +31,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Bytes of an archive that each restored directory may keep on disk.
     pub cache_bytes: Option<u64>,
+    /// How long the store may take for nothing.
+    pub store_timeout: Duration,
     /// Directories below which backups may be taken and restored.
     pub roots: AllowedRoots,
 }
@@ -65,6 +71,7 @@ impl Config {
             listen,
             state_dir: state_dir_from_env(),
             cache_bytes: cache_bytes_from_env()?,
+            store_timeout: store_timeout_from_env()?,
             roots: AllowedRoots::with_extra(&roots)?,
         })
     }
@@ -82,6 +89,26 @@ pub fn cache_bytes_from_env() -> Result<Option<u64>> {
             format!("{} must be a number of bytes", env::CACHE_BYTES),
         )
     })
+}
+
+/// How long the store may take for nothing.
+pub fn store_timeout_from_env() -> Result<Duration> {
+    let text = std::env::var(env::STORE_TIMEOUT).unwrap_or_default();
+    if text.is_empty() {
+        return Ok(DEFAULT_STORE_TIMEOUT);
+    }
+    let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds > 0);
+    seconds
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(|| {
+            SandboxError::new(
+                ErrorCode::NotConfigured,
+                format!(
+                    "{} must be a positive number of seconds",
+                    env::STORE_TIMEOUT
+                ),
+            )
+        })
 }
 
 /// The state directory of this machine.

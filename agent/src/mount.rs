@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use rustix::fs::Mode;
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, Strategy,
@@ -361,13 +361,13 @@ impl Mounts {
         })
         .await
         .map_err(io::Error::other)??;
-        if !unpacks {
-            if let Some(address) = address {
-                self.addresses().insert(slot.dir.clone(), address);
-            }
-            self.watch(slot.clone());
+        if let Some(address) = address.filter(|_| !unpacks) {
+            self.addresses().insert(slot.dir.clone(), address);
         }
-        Ok(self.look_at(slot).await)
+        self.watch(slot.clone());
+        // It has succeeded, even if this process cannot see so now.
+        let attached = slot.status(MountState::Active);
+        Ok(self.look_at(slot).await.unwrap_or(attached))
     }
 
     /// Fetches and checks all of an archive.
@@ -466,24 +466,41 @@ impl Mounts {
     /// Directories that are still served stay: they may hold a user's work.
     pub async fn clean_up(&self) -> Result<(), MountError> {
         let state = self.state.clone();
-        let (lock, slots) = blocking(move || {
+        let (lock, slots, removed) = blocking(move || {
             let lock = state.lock()?;
             state.remove_leftovers()?;
             Slot::remove_unrecorded(&state)?;
-            Ok((lock, Slot::all(&state)?))
+            let (complete, half_made) = Slot::all(&state)?
+                .into_iter()
+                .partition(|slot| slot.record.complete);
+            let removed = discard_all(half_made, true, |_| true);
+            put_back(&complete);
+            Ok((lock, complete, removed))
         })
         .await?;
-        let mut dead = Vec::new();
+        let (mut alive, mut dead) = (Vec::new(), Vec::new());
         for slot in slots {
-            if slot.record.complete && self.look_at(slot.clone()).await.state != MountState::Lost {
-                self.watch(slot);
-            } else {
+            let lost = match self.look_at(slot.clone()).await {
+                Ok(status) => status.state == MountState::Lost,
+                // Perhaps not.
+                Err(_) => false,
+            };
+            if lost {
                 dead.push(slot);
+            } else {
+                alive.push(slot.record.target.clone());
+                self.watch(slot);
+            }
+        }
+        for slot in &mut dead {
+            // Replaced by one that has taken over the directories that it made.
+            if alive.contains(&slot.record.target) {
+                slot.record.made.clear();
             }
         }
         blocking(move || {
             let _lock = lock;
-            discard_all(dead, true, |_| true)
+            removed.and(discard_all(dead, true, |_| true))
         })
         .await
     }
@@ -494,34 +511,26 @@ impl Mounts {
         let mut slots = blocking(move || Ok(Slot::all(&state)?)).await?;
         slots.retain(|slot| slot.record.complete);
         let looks = slots.into_iter().map(|slot| self.look_at(slot));
-        let mut statuses = join_all(looks).await;
+        let mut statuses = try_join_all(looks).await?;
         statuses.sort_by(|a, b| a.dir.cmp(&b.dir));
         Ok(statuses)
     }
 
-    /// How a restored directory is.
-    async fn look_at(&self, slot: Slot) -> MountStatus {
-        let mut status = MountStatus {
-            id: slot.record.id.clone(),
-            dir: slot.record.dir.clone(),
-            strategy: slot.record.strategy,
-            state: MountState::Lost,
-            size_bytes: slot.record.size_bytes,
-            cached_bytes: 0,
-            verified: false,
-            url_expires_at: None,
-            left_out: Listed::default(),
-        };
-        if let Some(copy) = &slot.record.copy {
-            status.left_out = copy.left_out.clone();
-            status.cached_bytes = slot.record.size_bytes;
-            status.verified = slot.record.checksum.is_some();
-        } else {
-            let Ok(progress) = daemon::progress(&slot).await else {
-                return status;
+    /// How a restored directory is. Fails where this process lacks what it
+    /// takes to look.
+    async fn look_at(&self, slot: Slot) -> Result<MountStatus, MountError> {
+        let mut status = slot.status(MountState::Lost);
+        if slot.record.copy.is_none() {
+            let progress = match daemon::progress(&slot).await {
+                Ok(progress) => progress,
+                Err(MountError::Local(error)) if daemon::is_unknown(&error) => {
+                    return Err(error.into());
+                }
+                Err(_) => return Ok(status),
             };
             status.cached_bytes = progress.cached_bytes;
             status.verified = progress.verified;
+            status.problem = progress.problem;
             // One that the store refused has expired, whatever it said.
             status.url_expires_at = match progress.needs_url {
                 true => Some(OffsetDateTime::UNIX_EPOCH),
@@ -529,15 +538,17 @@ impl Mounts {
             };
             if progress.damaged {
                 status.state = MountState::Damaged;
-                return status;
+                return Ok(status);
             }
         }
         // A file system that hangs must not hang us.
-        let look = tokio::task::spawn_blocking(move || slot.is_current().unwrap_or(false));
-        if matches!(tokio::time::timeout(PATIENCE, look).await, Ok(Ok(true))) {
+        let look = blocking(move || Ok(slot.is_current()?));
+        if let Ok(current) = tokio::time::timeout(PATIENCE, look).await
+            && current?
+        {
             status.state = MountState::Active;
         }
-        status
+        Ok(status)
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<PathBuf, Address>> {
@@ -565,20 +576,37 @@ fn make_target(slot: &mut Slot) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts back what was detached. Outermost first.
+/// Puts back what was detached. The slots are in the order in which they were.
 fn reattach(slots: &[Slot]) {
-    for slot in slots.iter().rev() {
-        let attached = slot.is_attached().unwrap_or(false);
-        if slot.record.complete
-            && !attached
-            && let Err(error) = slot.attach()
-        {
+    let is_detached = |slot: &&Slot| slot.record.complete && !slot.is_attached().unwrap_or(false);
+    attach_all(slots.iter().filter(is_detached).collect());
+}
+
+/// Attaches slots, the last one first.
+fn attach_all(slots: Vec<&Slot>) {
+    for slot in slots.into_iter().rev() {
+        if let Err(error) = slot.attach() {
             eprintln!(
                 "sandbox-agent: {} could not be put back: {error}",
                 slot.record.dir
             );
         }
     }
+}
+
+/// Attaches what a process that was killed had detached, to put something else
+/// in its place, and did not come to that.
+fn put_back(slots: &[Slot]) {
+    let (attached, mut detached): (Vec<&Slot>, Vec<&Slot>) = slots
+        .iter()
+        .partition(|slot| slot.is_attached().unwrap_or(true));
+    // What is there has taken its place, or hides that.
+    detached.retain(|slot| {
+        let hides = |other: &&Slot| slot.record.target.starts_with(&other.record.target);
+        slot.is_built().unwrap_or(false) && !attached.iter().any(hides)
+    });
+    detached.sort_by_key(|slot| std::cmp::Reverse(slot.record.target.components().count()));
+    attach_all(detached);
 }
 
 /// Discards some slots, innermost targets first. One that fails does not stop

@@ -128,7 +128,7 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
             format!("cannot use {}: {error}", config.state_dir.display()),
         )
     })?;
-    let store = Store::new()?;
+    let store = Store::new(config.store_timeout)?;
     let mounts = Mounts::new(state.clone(), store.clone(), config.cache_bytes);
     if let Err(error) = mounts.clean_up().await {
         eprintln!("sandbox-agent: something of an earlier agent could not be removed: {error}");

@@ -22,10 +22,6 @@ const UNIT: NonZeroU64 = NonZeroU64::new(8 << 20).expect("not zero");
 const IDLE_CONNECTIONS: usize = 16;
 /// To reach the store at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Without a single byte.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// For one whole part, however slow.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why a transfer failed.
 #[derive(Debug, thiserror::Error)]
@@ -132,12 +128,16 @@ impl TransferError {
 pub struct Store {
     proxied: Client,
     direct: Client,
+    /// How long it may take for nothing. A request as such may take as long as
+    /// its bytes do, as parts may be large and lines slow.
+    patience: Duration,
 }
 
 impl Store {
     /// A client that trusts the Web's public authorities, and those that this
-    /// machine trusts besides (`SSL_CERT_FILE`).
-    pub fn new() -> Result<Self, TransferError> {
+    /// machine trusts besides (`SSL_CERT_FILE`). A store that does nothing for as
+    /// long as `patience` has failed.
+    pub fn new(patience: Duration) -> Result<Self, TransferError> {
         let mut authorities = rustls::RootCertStore::empty();
         authorities.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         // A container without certificates of its own is fine.
@@ -153,8 +153,6 @@ impl Store {
                 .tls_backend_preconfigured(tls.clone())
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .timeout(REQUEST_TIMEOUT)
                 .pool_max_idle_per_host(IDLE_CONNECTIONS)
         };
         Ok(Self {
@@ -163,7 +161,24 @@ impl Store {
                 .no_proxy()
                 .build()
                 .map_err(TransferError::connection)?,
+            patience,
         })
+    }
+
+    /// Gives a step of a request no more time than there is patience for.
+    async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, TransferError> {
+        match tokio::time::timeout(self.patience, step).await {
+            Ok(done) => done.map_err(TransferError::connection),
+            Err(_) => Err(self.stalled()),
+        }
+    }
+
+    fn stalled(&self) -> TransferError {
+        let seconds = self.patience.as_secs();
+        TransferError::Connection(format!("too little came or went in {seconds} s"))
     }
 
     /// The client for a URL: proxies have no way to our own loopback.
@@ -190,22 +205,29 @@ fn parse_url(url: &str) -> Result<Url, TransferError> {
         .ok_or(TransferError::BadUrl)
 }
 
-/// The error that an answer stands for.
-async fn refusal(response: reqwest::Response) -> TransferError {
-    let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
-    match status {
-        StatusCode::NOT_FOUND => TransferError::NotFound,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TransferError::Refused(status),
-        _ => TransferError::Status {
-            status,
-            retry_after,
-            code: response.text().await.ok().as_deref().and_then(s3_code),
-        },
+impl Store {
+    /// The error that an answer stands for.
+    async fn refusal(&self, response: reqwest::Response) -> TransferError {
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
+        match status {
+            StatusCode::NOT_FOUND => TransferError::NotFound,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TransferError::Refused(status),
+            _ => TransferError::Status {
+                status,
+                retry_after,
+                code: self
+                    .in_time(response.text())
+                    .await
+                    .ok()
+                    .as_deref()
+                    .and_then(s3_code),
+            },
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub mod env {
     /// Bytes of an archive that each restored directory may keep on disk; all
     /// of it when absent.
     pub const CACHE_BYTES: &str = "SANDBOX_AGENT_CACHE_BYTES";
+    /// Seconds that the store may take for nothing: without an answer, without
+    /// 256 KiB of one, or without taking any bytes; 30 when absent.
+    pub const STORE_TIMEOUT: &str = "SANDBOX_AGENT_STORE_TIMEOUT";
     /// Extra allowed roots, as [`crate::rules::AllowedRoots::with_extra`] reads them.
     pub const ALLOWED_ROOTS: &str = "BACKUP_ALLOWED_ROOTS";
 }
@@ -377,6 +380,9 @@ pub struct MountStatus {
         skip_serializing_if = "Option::is_none"
     )]
     pub url_expires_at: Option<OffsetDateTime>,
+    /// Why bytes that are missing did not come when they were last tried for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// What could not be unpacked by [`Strategy::Extract`].
     #[serde(default, skip_serializing_if = "Listed::is_empty")]
     pub left_out: Listed<LeftOutEntry>,

@@ -1,11 +1,15 @@
 // The sandbox Worker with a bucket that fails on demand: the real one, wrapped.
-// `reset` ends the Durable Object on the spot, as an eviction would.
+// `reset` ends the Durable Object on the spot, as an eviction would; `size` and
+// `etag` make `head` tell others than the object has.
 import worker, { Sandbox as Plain } from "../../worker/entry.mjs";
 
 export default worker;
 
 /** Uploads that were created, by object; they outlive the object's resets. */
 const uploads = new Map();
+
+/** The MD5 of nothing. */
+const OTHER_ETAG = "d41d8cd98f00b204e9800998ecf8427e";
 
 /** What goes wrong next, in the order of the calls it befalls. */
 class Faults {
@@ -31,12 +35,14 @@ class Faults {
     );
     if (index < 0) return call();
     const [{ when, how }] = this.#planned.splice(index, 1);
-    if (when === "after") await call();
+    const result = when === "after" ? await call() : undefined;
     if (how === "reset") {
       this.#reset();
       // Nothing of this object goes on.
       await new Promise(() => {});
     }
+    if (how === "size") return wrapped(result, { size: result.size + 1 });
+    if (how === "etag") return wrapped(result, { etag: OTHER_ETAG });
     throw new Error(`${operation}: We encountered an internal error. Please try again. (10001)`);
   }
 }
@@ -116,10 +122,17 @@ export class Sandbox extends Plain {
     return at === null ? null : at - Date.now();
   }
 
-  /** How many of its uploads still take parts. */
+  /** How many rows its tables have. */
+  rows() {
+    const { sql } = this.ctx.storage;
+    const count = (table) => sql.exec(`SELECT count(*) AS rows FROM ${table}`).one().rows;
+    return { backups: count("backups"), operations: count("operations"), log: count("log") };
+  }
+
+  /** How many of its uploads still take parts; none does afterwards. */
   async openUploads() {
     let open = 0;
-    for (const upload of this.#created) {
+    for (const upload of this.#created.splice(0)) {
       const takesParts = upload.uploadPart(1, "x").then(
         () => true,
         () => false,

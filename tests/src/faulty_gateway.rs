@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -13,11 +14,16 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header::ETAG},
     response::Response,
 };
+use futures::StreamExt;
 use reqwest::Client;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// The MD5 of nothing, quoted.
 const OTHER_ETAG: HeaderValue = HeaderValue::from_static("\"d41d8cd98f00b204e9800998ecf8427e\"");
+
+/// Bytes that come at a time, and how long after the last ones.
+const DROP: usize = 64 << 10;
+const BETWEEN_DROPS: Duration = Duration::from_millis(20);
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub enum Fault {
     HoldsParts,
     /// The first attempt at each part loses a bit on the way.
     ChangesPartsOnce,
+    /// The first upload of a part is refused, as with a URL that has expired.
+    RefusesFirstPart,
     /// Every upload of a part is refused, for good.
     RefusesParts,
     /// Every upload of a part but the first is refused, for good.
@@ -46,6 +54,10 @@ pub enum Fault {
     RefusesReads,
     /// The first attempt at each read ends half-way.
     CutsReadsOnce,
+    /// Answers to reads come in small pieces, each after a pause.
+    DripsReads,
+    /// The first upload and the first read get no answer.
+    StallsOnce,
     /// Every read has a wrong bit in it.
     ChangesReads,
     /// Reads of more than 4 MiB get no answer: those that nobody waits for.
@@ -68,6 +80,8 @@ struct Inner {
     state: Mutex<Faults>,
     /// Tells that something is held.
     holds: Notify,
+    /// Tells reads that are held that nobody holds them any more.
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +92,8 @@ struct Faults {
     parts: usize,
     failures: usize,
     held: usize,
+    /// Whether it was an upload, of what was stalled.
+    stalled: HashSet<bool>,
     archive_ids: BTreeSet<String>,
 }
 
@@ -89,6 +105,7 @@ enum Verdict {
     Lose,
     ChangeEtag,
     CutAnswer,
+    DripAnswer,
     ChangeAnswer,
     Refuse(StatusCode),
     BreakOff,
@@ -105,6 +122,7 @@ impl FaultyGateway {
             target,
             state: Mutex::default(),
             holds: Notify::new(),
+            released: Notify::new(),
         });
         let router = Router::new().fallback(forward).with_state(inner.clone());
         let task = tokio::spawn(async move {
@@ -129,6 +147,7 @@ impl FaultyGateway {
             fault,
             ..Faults::default()
         };
+        self.inner.released.notify_waiters();
     }
 
     /// How many requests have failed on purpose since the fault was set.
@@ -172,7 +191,8 @@ impl Inner {
         let range = request.headers().get("range");
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
-        let verdict = match faults.fault {
+        let fault = faults.fault;
+        let verdict = match fault {
             Fault::HoldsParts if is_part => {
                 faults.held += 1;
                 self.holds.notify_one();
@@ -182,6 +202,14 @@ impl Inner {
             Fault::ChangesEtags if is_part => Verdict::ChangeEtag,
             Fault::AnswersOnce(status) if is_first_attempt => {
                 Verdict::Refuse(StatusCode::from_u16(status).unwrap_or_default())
+            }
+            Fault::RefusesFirstPart if is_part && faults.failures == 0 => {
+                Verdict::Refuse(StatusCode::FORBIDDEN)
+            }
+            Fault::DripsReads if !is_part => Verdict::DripAnswer,
+            Fault::StallsOnce if !faults.stalled.contains(&is_part) => {
+                faults.stalled.insert(is_part);
+                Verdict::Hold
             }
             Fault::RefusesReads if !is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::CutsReadsOnce if !is_part && is_first_attempt => Verdict::CutAnswer,
@@ -218,6 +246,7 @@ fn length(range: &HeaderValue) -> Option<u64> {
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let released = inner.released.notified();
     let verdict = inner.judge(&request);
     match verdict {
         Verdict::Lose => {
@@ -226,13 +255,13 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             return acknowledged;
         }
         // Until the agent gives up.
-        Verdict::Hold => return std::future::pending().await,
-        Verdict::Refuse(status) => return answer(status, Body::empty()),
-        // A body that fails before its first byte takes the connection with it.
-        Verdict::BreakOff => {
-            let broken = futures::stream::once(async { Err::<Vec<u8>, _>(io::Error::other("")) });
-            return answer(StatusCode::OK, Body::from_stream(broken));
+        Verdict::Hold if request.method() == Method::PUT => return std::future::pending().await,
+        Verdict::Hold => {
+            released.await;
+            return broken_off();
         }
+        Verdict::Refuse(status) => return answer(status, Body::empty()),
+        Verdict::BreakOff => return broken_off(),
         _ => {}
     }
     match pass_on(&inner, request, verdict).await {
@@ -269,6 +298,17 @@ async fn pass_on(inner: &Inner, request: Request, verdict: Verdict) -> anyhow::R
             let cut = Err(io::Error::from(io::ErrorKind::ConnectionReset));
             Body::from_stream(futures::stream::iter([Ok(half), cut]))
         }
+        Verdict::DripAnswer => {
+            let mut bytes = response.bytes().await?;
+            let drops = std::iter::from_fn(move || {
+                let drop = bytes.split_to(bytes.len().min(DROP));
+                (!drop.is_empty()).then_some(drop)
+            });
+            Body::from_stream(futures::stream::iter(drops).then(async |drop| {
+                tokio::time::sleep(BETWEEN_DROPS).await;
+                Ok::<_, io::Error>(drop)
+            }))
+        }
         Verdict::ChangeAnswer => {
             let mut bytes = response.bytes().await?.to_vec();
             let middle = bytes.len() / 2;
@@ -283,6 +323,12 @@ async fn pass_on(inner: &Inner, request: Request, verdict: Verdict) -> anyhow::R
         answer.headers_mut().insert(ETAG, OTHER_ETAG);
     }
     Ok(answer)
+}
+
+/// A body that fails before its first byte takes the connection with it.
+fn broken_off() -> Response {
+    let broken = futures::stream::once(async { Err::<Vec<u8>, _>(io::Error::other("")) });
+    answer(StatusCode::OK, Body::from_stream(broken))
 }
 
 fn answer(status: StatusCode, body: Body) -> Response {

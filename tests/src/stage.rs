@@ -79,6 +79,11 @@ pub struct Stage {
 impl Stage {
     /// Builds what has changed and starts everything.
     pub async fn set() -> Result<Self> {
+        Self::set_with(|_| {}).await
+    }
+
+    /// The same, with a container host that is changed before it starts.
+    pub async fn set_with(change: fn(&mut host::Options)) -> Result<Self> {
         let state = project::target_dir().join("e2e");
         fs::create_dir_all(&state)?;
         let lock = File::create(state.join("lock"))?;
@@ -88,7 +93,9 @@ impl Stage {
             artifacts::worker()?;
             artifacts::rust_consumer()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
-            let host = Host::start(host::Options::new(agent))?;
+            let mut options = host::Options::new(agent);
+            change(&mut options);
+            let host = Host::start(options)?;
             anyhow::Ok((lock, artifacts::sandboxctl()?, host))
         })
         .await??;

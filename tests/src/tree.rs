@@ -19,6 +19,7 @@ sha256sum < $list
 find . -type f -print0 | sort -z | xargs -0 -r sha256sum -b -- | sha256sum
 tr -dc '\0' < $list | wc -c
 tr '\0' '\n' < $list | head -n 20
+rm $list
 ";
 
 /// What stands for `dir`, its content and its metadata. Equal digests mean

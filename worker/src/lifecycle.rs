@@ -490,6 +490,7 @@ mod tests {
             cached_bytes: 99,
             verified: false,
             url_expires_at: Some(expires_at),
+            problem: None,
             left_out: Listed::default(),
         };
         assert_eq!(renewal_of(&mount, 600_000), Some(3_000_000));

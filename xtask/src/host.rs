@@ -45,6 +45,9 @@ pub struct Options {
     pub port: u16,
     /// Bearer token of the API; a random one when absent.
     pub token: Option<String>,
+    /// Whether containers get this machine's loop devices, which they share
+    /// with everything else on it.
+    pub loop_devices: bool,
 }
 
 impl Options {
@@ -57,6 +60,7 @@ impl Options {
             logs: base.join("logs"),
             port: 0,
             token: None,
+            loop_devices: false,
         }
     }
 }

@@ -17,4 +17,5 @@ pub mod lifecycle;
 pub mod process;
 pub mod project;
 pub mod setup;
+pub mod soak;
 pub mod wrangler;

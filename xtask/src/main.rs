@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
     bench::{self, Bench},
-    check, demo, dev, lifecycle, setup,
+    check, demo, dev, lifecycle, setup, soak,
 };
 
 /// Everything that is done with this project beside writing it.
@@ -45,6 +45,9 @@ enum Task {
     },
     /// Run public test suites over the mounts of restored directories
     Suites,
+    /// Back up and restore a thousand times, kill what can be killed meanwhile,
+    /// and see that nothing grows
+    Soak(soak::Options),
     /// Measure, beside what others do
     Bench {
         #[command(subcommand)]
@@ -85,6 +88,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { docker: false } => check::run(),
         Task::Test { docker: true } => check::docker(),
         Task::Suites => check::suites(),
+        Task::Soak(options) => soak::run(&options),
         Task::Bench { bench } => bench::run(&bench),
         Task::Lifecycle { ttl } => lifecycle::print(ttl),
         Task::Setup => setup::all().map(drop),

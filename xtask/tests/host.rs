@@ -41,6 +41,7 @@ impl Fixture {
             logs: directory.join("logs"),
             port: 0,
             token: None,
+            loop_devices: false,
         })
         .unwrap();
         Self {

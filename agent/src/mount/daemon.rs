@@ -10,6 +10,7 @@ use std::{fs::File, io, os::unix::ffi::OsStrExt, path::Path, process::Stdio, tim
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use sandbox_shared::{SandboxError, protocol::env};
@@ -38,6 +39,8 @@ const GRACE: Timespec = Timespec {
 };
 /// How long a daemon may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Before another attempt where this process lacks what it takes to ask.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The longest line that a daemon says, in bytes.
 const LONGEST_LINE: u64 = 64 << 10;
 
@@ -144,16 +147,37 @@ async fn ask(slot: &Slot, request: &Request) -> Result<Answer, MountError> {
     }
 }
 
+/// Whether a question could not be asked for want of something of this process:
+/// that says nothing about the daemon.
+pub(super) fn is_unknown(error: &io::Error) -> bool {
+    let scarce = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| scarce.contains(&errno))
+}
+
 /// Waits until the daemon of a slot is gone.
 pub(super) async fn gone(slot: &Slot) {
-    if let Ok(mut stream) = UnixStream::connect(slot.socket()).await {
-        // It says nothing unasked; the end is all that can come.
-        let _ = stream.read(&mut [0]).await;
+    loop {
+        match UnixStream::connect(slot.socket()).await {
+            Ok(mut stream) => {
+                // It says nothing unasked; the end is all that can come.
+                let _ = stream.read(&mut [0]).await;
+                return;
+            }
+            Err(error) if is_unknown(&error) => tokio::time::sleep(PAUSE).await,
+            Err(_) => return,
+        }
     }
 }
 
-/// Ends the daemon of a slot, however far it has come.
-pub(super) fn stop(slot: &Path) -> io::Result<()> {
+/// Ends the daemon of a slot, and `mount(8)` if an agent was killed while that
+/// ran, however far they have come.
+pub(super) fn stop(slot: &Slot) -> io::Result<()> {
     for pid in serving(slot)? {
         let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
             continue;
@@ -170,9 +194,11 @@ pub(super) fn stop(slot: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Daemons whose slot is `slot`.
-fn serving(slot: &Path) -> io::Result<Vec<Pid>> {
-    let expected = [COMMAND.as_bytes(), slot.as_os_str().as_bytes(), b""];
+/// Processes that were started for a slot.
+fn serving(slot: &Slot) -> io::Result<Vec<Pid>> {
+    let lower = slot.lower();
+    let daemon = [COMMAND.as_bytes(), slot.dir.as_os_str().as_bytes()];
+    let mount = [b"mount", lower.as_os_str().as_bytes()];
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
@@ -185,7 +211,14 @@ fn serving(slot: &Path) -> io::Result<Vec<Pid>> {
         };
         // A process that has ended meanwhile has no command line.
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if line.split(|byte| *byte == 0).skip(1).eq(expected) {
+        let line: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        // After the last one there is nothing.
+        let is_ours = match line[..] {
+            [_, command, slot, b""] if [command, slot] == daemon => true,
+            [program, .., point, b""] => [program, point] == mount,
+            _ => false,
+        };
+        if is_ours {
             found.push(pid);
         }
     }

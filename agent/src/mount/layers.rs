@@ -222,16 +222,23 @@ impl Slot {
     /// What shows this slot outside of it, and is not covered itself: at the
     /// target, or where that has been moved to.
     fn attached(&self) -> io::Result<Vec<table::Entry>> {
-        let mut mounts = table::uncovered()?;
+        let mounts = table::uncovered()?;
         let mut built = mounts.iter().filter(|entry| entry.point == self.root());
-        // The kernel gives numbers of devices that are gone to others, so those
-        // of before say something at the target only.
+        // Numbers of devices of before say something at the target only.
         let current = built.next().map(|entry| entry.device.clone());
-        mounts.retain(|entry| match entry.point == self.record.target {
-            true => self.record.devices.contains(&entry.device),
-            false => Some(&entry.device) == current.as_ref() && !entry.point.starts_with(&self.dir),
-        });
-        Ok(mounts)
+        let mut attached = Vec::new();
+        for entry in mounts {
+            let is_here = match entry.point == self.record.target {
+                true => self.is_ours(&entry.device)?,
+                false => {
+                    Some(&entry.device) == current.as_ref() && !entry.point.starts_with(&self.dir)
+                }
+            };
+            if is_here {
+                attached.push(entry);
+            }
+        }
+        Ok(attached)
     }
 
     fn exchange(&self, place: &Place, copy: &Copy) -> Result<(), MountError> {
@@ -250,9 +257,25 @@ impl Slot {
     pub(super) fn is_attached(&self) -> io::Result<bool> {
         match &self.record.copy {
             Some(copy) => Ok(find(&self.record.target)?.is_some_and(|place| is_copy(&place, copy))),
-            None => Ok(table::topmost(&self.record.target)?
-                .is_some_and(|entry| self.record.devices.contains(&entry.device))),
+            None => {
+                let Some(top) = table::topmost(&self.record.target)? else {
+                    return Ok(false);
+                };
+                self.is_ours(&top.device)
+            }
         }
+    }
+
+    /// Whether a device is one of this slot, and not of another one by now: the
+    /// kernel gives the number of one that is gone to the next.
+    fn is_ours(&self, device: &str) -> io::Result<bool> {
+        let slots = self.dir.parent().unwrap_or(&self.dir);
+        let is_others = |entry: &table::Entry| {
+            let point = &entry.point;
+            entry.device == device && point.starts_with(slots) && !point.starts_with(&self.dir)
+        };
+        Ok(self.record.devices.iter().any(|ours| ours == device)
+            && !table::read()?.iter().any(is_others))
     }
 
     /// Puts what has been built anew in the place of the mount that has died,
@@ -286,6 +309,15 @@ impl Slot {
         }
     }
 
+    /// Whether what is in this slot could be attached.
+    pub(super) fn is_built(&self) -> io::Result<bool> {
+        match &self.record.copy {
+            Some(copy) => Ok(copy.identity.is_some() && identity(&copy.path).ok() == copy.identity),
+            None => Ok(table::topmost(&self.root())?
+                .is_some_and(|entry| self.record.devices.last() == Some(&entry.device))),
+        }
+    }
+
     /// Whether the target shows what is served now, and not what has died.
     pub(super) fn is_current(&self) -> io::Result<bool> {
         if self.record.copy.is_some() {
@@ -306,19 +338,33 @@ impl Slot {
     /// Takes everything down that serves the directory, but leaves what is
     /// attached, which is dead then, and all files.
     pub(super) fn dismantle(&self) -> io::Result<()> {
+        self.take_mounts_away()?;
+        // They end when their mounts do, but may also be about to make one.
+        daemon::stop(self)?;
+        self.take_mounts_away()
+    }
+
+    fn take_mounts_away(&self) -> io::Result<()> {
         // Those made last come down first.
         let mounts = table::read()?;
-        for entry in mounts.iter().rev() {
-            if entry.point.starts_with(&self.dir) {
-                take_away(&entry.point)?;
-            }
-        }
-        daemon::stop(&self.dir)
+        let ours = |entry: &&table::Entry| entry.point.starts_with(&self.dir);
+        mounts
+            .iter()
+            .rev()
+            .filter(ours)
+            .try_for_each(|entry| take_away(&entry.point))
     }
 
     /// Removes everything, the slot included.
     pub(super) fn discard(&self, force: bool) -> Result<(), MountError> {
         self.detach(force)?;
+        if self.record.complete {
+            let mut doomed = self.clone();
+            doomed.record.complete = false;
+            // So that nobody puts back what is half gone, if this process is
+            // killed. On a full disk it goes all the same.
+            let _ = doomed.save();
+        }
         self.dismantle()?;
         if let Some(copy) = &self.record.copy
             && let Some(place) = find(&copy.path)?

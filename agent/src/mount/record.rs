@@ -3,15 +3,19 @@
 
 use std::{
     fs::File,
-    io,
-    os::unix::fs::MetadataExt,
+    io::{self, Write},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use sandbox_shared::{
     ArchiveChecksum, BackupId, Strategy,
+    protocol::{MountState, MountStatus},
     report::{LeftOutEntry, Listed},
 };
 use serde::{Deserialize, Serialize};
@@ -106,14 +110,18 @@ impl Slot {
         }
         let slot = Self {
             record,
-            dir: dir.keep(),
+            dir: dir.path().to_owned(),
             _lock: Some(Arc::new(lock)),
         };
         slot.save()?;
-        private_dir(&slot.record.scratch)?;
-        private_dir(&slot.source())?;
-        private_dir(&slot.lower())?;
-        private_dir(&slot.root())?;
+        let scratch = &slot.record.scratch;
+        let parts = [scratch, &slot.source(), &slot.lower(), &slot.root()];
+        if let Err(error) = parts.into_iter().try_for_each(|part| private_dir(part)) {
+            // It may be elsewhere, and the slot goes.
+            let _ = std::fs::remove_dir(scratch);
+            return Err(error);
+        }
+        let _ = dir.keep();
         Ok(slot)
     }
 
@@ -131,13 +139,18 @@ impl Slot {
         let mut slots = Vec::new();
         for entry in std::fs::read_dir(state.mounts())? {
             let dir = entry?.path();
-            let Ok(lock) = File::open(&dir) else { continue };
-            if flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
-                continue;
-            }
-            match Self::load(&dir) {
+            // One that is left out for another reason would seem not to exist.
+            let found = match File::open(&dir) {
+                Ok(lock) => match flock(&lock, FlockOperation::NonBlockingLockShared) {
+                    Err(Errno::WOULDBLOCK) => continue,
+                    Err(error) => return Err(error.into()),
+                    Ok(()) => Self::load(&dir),
+                },
+                Err(error) => Err(error),
+            };
+            match found {
                 Ok(slot) => slots.push(slot),
-                // See `remove_unrecorded`.
+                // It has just gone, or see `remove_unrecorded`.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -150,7 +163,7 @@ impl Slot {
     pub(super) fn remove_unrecorded(state: &StateDir) -> io::Result<()> {
         for entry in std::fs::read_dir(state.mounts())? {
             let dir = entry?.path();
-            if !dir.join(FILE).exists() {
+            if !dir.join(FILE).try_exists()? {
                 std::fs::remove_dir_all(&dir)?;
             }
         }
@@ -159,9 +172,23 @@ impl Slot {
 
     /// Writes the record, whole or not at all.
     pub(super) fn save(&self) -> io::Result<()> {
-        let file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        serde_json::to_writer(&file, &self.record)?;
-        file.persist(self.dir.join(FILE))?;
+        let record = serde_json::to_vec(&self.record)?;
+        let path = self.dir.join(FILE);
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        match file.write_all(&record) {
+            Ok(()) => drop(file.persist(path)?),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                // There may be room where the old one is, which is rarely
+                // longer, and one call writes it.
+                match File::options().write(true).open(path) {
+                    Ok(old) if old.metadata()?.len() <= record.len() as u64 => {
+                        old.write_all_at(&record, 0)?;
+                    }
+                    _ => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -171,6 +198,24 @@ impl Slot {
         self.save()?;
         self._lock = None;
         Ok(())
+    }
+
+    /// What is known of it without asking its daemon.
+    pub(super) fn status(&self, state: MountState) -> MountStatus {
+        let record = &self.record;
+        let here = record.copy.as_ref();
+        MountStatus {
+            id: record.id.clone(),
+            dir: record.dir.clone(),
+            strategy: record.strategy,
+            state,
+            size_bytes: record.size_bytes,
+            cached_bytes: here.map_or(0, |_| record.size_bytes),
+            verified: here.is_some() && record.checksum.is_some(),
+            url_expires_at: None,
+            problem: None,
+            left_out: here.map(|copy| copy.left_out.clone()).unwrap_or_default(),
+        }
     }
 
     /// What is known of the archive.

@@ -13,36 +13,49 @@ use sandbox_shared::{
 
 use super::{Address, MountError, Mounts, Slot, blocking, daemon};
 
-/// Daemons of a directory that may die one soon after the other: what kills
-/// them would do so for ever.
+/// Daemons of a directory that may die one soon after the other before there is
+/// a pause: what kills them may do so for ever.
 const ATTEMPTS: u32 = 5;
 /// A daemon that lives so long counts as a good one.
 const GOOD: Duration = Duration::from_secs(60);
-/// Before a directory is served anew once that has failed; longer every time.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Before a directory is served anew once that has failed, twice as long every
+/// time, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+fn pause(failures: u32) -> Duration {
+    let (first, longest) = PAUSE;
+    first
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(longest)
+}
 
 impl Mounts {
     /// Serves a directory anew whenever its daemon dies, until it is taken away.
+    /// One that is unpacked has none.
     pub(super) fn watch(&self, slot: Slot) {
+        if slot.record.copy.is_some() {
+            return;
+        }
         let mounts = self.clone();
         tokio::spawn(async move {
-            let mut attempts = 0;
-            while attempts < ATTEMPTS {
+            let (mut deaths, mut failures) = (0, 0);
+            loop {
                 let start = Instant::now();
                 daemon::gone(&slot).await;
-                attempts = if start.elapsed() > GOOD {
-                    1
-                } else {
-                    attempts + 1
-                };
+                if start.elapsed() > GOOD {
+                    (deaths, failures) = (0, 0);
+                }
+                deaths += 1;
                 match mounts.serve_anew(&slot.dir).await {
+                    Ok(true) if deaths <= ATTEMPTS => continue,
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
                         eprintln!("sandbox-agent: {} is not served: {error}", slot.record.dir);
-                        tokio::time::sleep(PAUSE * attempts).await;
                     }
                 }
+                tokio::time::sleep(pause(failures)).await;
+                failures += 1;
             }
             mounts.addresses().remove(&slot.dir);
         });
@@ -64,21 +77,31 @@ impl Mounts {
         let Some((lock, slot)) = found.await?.filter(|(_, slot)| slot.record.complete) else {
             return Ok(false);
         };
-        if daemon::progress(&slot).await.is_ok() {
-            return Ok(true);
-        }
-        let slot = blocking(move || {
+        let is_served = match daemon::progress(&slot).await {
+            Err(MountError::Local(error)) if daemon::is_unknown(&error) => return Err(error.into()),
+            progress => progress.is_ok(),
+        };
+        let found = blocking(move || {
+            // One that was not attached in the end serves nobody.
+            if is_served && slot.is_current()? {
+                return Ok(None);
+            }
             slot.dismantle()?;
-            Ok(slot)
-        })
-        .await?;
+            Ok(Some(slot))
+        });
+        let Some(slot) = found.await? else {
+            return Ok(true);
+        };
         let address = self.addresses().get(&slot.dir).cloned();
         daemon::start(&slot.dir, address.as_ref()).await?;
         blocking(move || {
             let _lock = lock;
             let mut slot = slot;
-            slot.assemble()?;
-            slot.relieve()?;
+            if let Err(error) = slot.assemble().and_then(|()| slot.relieve()) {
+                // Or it would be waited for, and it serves nobody.
+                let _ = slot.dismantle();
+                return Err(error);
+            }
             Ok(true)
         })
         .await
@@ -110,12 +133,9 @@ impl Mounts {
             .into());
         }
         self.addresses().insert(slot.dir.clone(), address.clone());
-        if self.look_at(slot.clone()).await.state != MountState::Lost {
+        if self.look_at(slot.clone()).await?.state != MountState::Lost {
             return daemon::readdress(&slot, &address).await;
         }
-        if self.serve_anew(&slot.dir).await? {
-            self.watch(slot);
-        }
-        Ok(())
+        self.serve_anew(&slot.dir).await.map(drop)
     }
 }

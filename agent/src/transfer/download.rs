@@ -7,7 +7,7 @@ use reqwest::{
     header::{CONTENT_RANGE, RANGE},
 };
 
-use super::{Store, TransferError, parse_url, refusal, retry::with_retries};
+use super::{Store, TransferError, parse_url, retry::with_retries};
 
 impl Store {
     /// The size of an object in bytes, asked for with the only method that its
@@ -17,7 +17,7 @@ impl Store {
         with_retries(|| async {
             let response = self.get(&url, 0..1).await?;
             if response.status() != StatusCode::PARTIAL_CONTENT {
-                return Err(not_partial(response).await);
+                return Err(self.not_partial(response).await);
             }
             Ok(content_range(&response)?.1)
         })
@@ -43,26 +43,25 @@ impl Store {
                 )));
             }
         } else if !whole {
-            return Err(not_partial(response).await);
+            return Err(self.not_partial(response).await);
         }
         Ok(response)
     }
 
     async fn get(&self, url: &Url, range: Range<u64>) -> Result<Response, TransferError> {
-        self.for_url(url)
+        let request = self
+            .for_url(url)
             .get(url.clone())
-            .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))
-            .send()
-            .await
-            .map_err(TransferError::connection)
+            .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+        self.in_time(request.send()).await
     }
-}
 
-async fn not_partial(response: Response) -> TransferError {
-    if response.status().is_success() {
-        TransferError::Protocol("it does not answer range requests".into())
-    } else {
-        refusal(response).await
+    async fn not_partial(&self, response: Response) -> TransferError {
+        if response.status().is_success() {
+            TransferError::Protocol("it does not answer range requests".into())
+        } else {
+            self.refusal(response).await
+        }
     }
 }
 

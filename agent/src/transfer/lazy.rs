@@ -15,6 +15,7 @@ use std::{
     ops::Range,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use reqwest::{Url, header::HeaderValue};
@@ -39,6 +40,10 @@ use streams::Streams;
 /// Bytes at the end of an archive that are fetched first: of a small one, all
 /// tables are among them.
 const TAIL: u64 = 1 << 20;
+/// How long a read waits for what a pull brings, before it asks for itself.
+const HURRY: Duration = Duration::from_secs(5);
+/// How often the chunks of a read may go again before all of them are here.
+const ROUNDS: usize = 20;
 /// The smallest cache, in bytes: what is under way has room in it.
 const SMALLEST_LIMIT: u64 = 32 << 20;
 
@@ -73,7 +78,7 @@ impl Address {
 }
 
 /// How far an archive is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Bytes that are here.
     pub cached_bytes: u64,
@@ -83,6 +88,8 @@ pub struct Progress {
     pub verified: bool,
     /// Whether the checksum is known to be wrong.
     pub damaged: bool,
+    /// Why the rest did not come when it was last tried for.
+    pub problem: Option<String>,
     /// Whether reads wait for another URL.
     pub needs_url: bool,
     /// When the URL stops to work, as far as is known.
@@ -130,6 +137,8 @@ struct State {
     pulled_to: u32,
     verified: bool,
     damaged: bool,
+    /// Of the last pull.
+    problem: Option<String>,
     /// Whether an expired URL is worth waiting for another one.
     opened: bool,
     needs_url: bool,
@@ -140,6 +149,11 @@ struct State {
 impl State {
     fn pinned(&self) -> Range<u32> {
         self.verified_to..self.pulled_to
+    }
+
+    /// Whether a chunk is neither here nor under way.
+    fn lacks(&self, chunk: u32) -> bool {
+        !self.chunks.has(chunk) && !self.flights.iter().any(|flight| flight.covers(chunk))
     }
 }
 
@@ -176,6 +190,7 @@ impl LazyArchive {
                     streams: Streams::default(),
                     verified: false,
                     damaged: false,
+                    problem: None,
                     opened: address.is_none(),
                     needs_url: false,
                     etag: None,
@@ -250,6 +265,7 @@ impl LazyArchive {
             whole: state.chunks.whole(),
             verified: state.verified,
             damaged: state.damaged,
+            problem: state.problem.clone(),
             needs_url: state.needs_url,
             url_expires_at,
         }
@@ -323,7 +339,7 @@ impl Shared {
         }
         let chunks = chunks_of(&(offset..end));
         // A bounded cache can lose a chunk while it waits for the next one.
-        loop {
+        for _ in 0..ROUNDS {
             let held = self.cache.hold();
             let mut state = self.lock();
             if state.damaged {
@@ -332,7 +348,8 @@ impl Shared {
             if state.chunks.has_all(chunks.clone()) {
                 state.chunks.touch(chunks.clone());
                 let ahead = state.streams.note(&chunks);
-                if !ahead.is_empty() && !state.chunks.whole() {
+                let for_more = !state.chunks.whole() && !state.chunks.is_shrunk();
+                if !ahead.is_empty() && for_more {
                     self.read_ahead(&mut state, ahead);
                 }
                 drop(state);
@@ -341,6 +358,9 @@ impl Shared {
             drop(held);
             self.wait_for(state, &chunks)?;
         }
+        Err(io::Error::other(
+            "the disk has no room for what is being read",
+        ))
     }
 
     /// Waits until some chunks have been here, all at the same time or not.
@@ -350,6 +370,7 @@ impl Shared {
         chunks: &Range<u32>,
     ) -> io::Result<()> {
         let _waiting = Waiting::new(&self.waiting);
+        let since = Instant::now();
         let mut joined: Vec<Arc<Flight>> = Vec::new();
         // What has been here once is not waited for again.
         let mut next = chunks.start;
@@ -363,11 +384,17 @@ impl Shared {
             if let Some(failure) = joined.iter().find_map(|flight| flight.failure()) {
                 return Err(io::Error::other(failure));
             }
+            // The connection of a pull may have come to a stop.
+            let hurried = since.elapsed() >= HURRY;
+            let is_near = |flight: &Flight, chunk| {
+                flight.is_near(chunk) && !(hurried && flight.is_of_a_pull())
+            };
+            joined.retain(|flight| !(hurried && flight.is_of_a_pull()));
             for chunk in next..chunks.end {
                 if state.chunks.has(chunk) || joined.iter().any(|flight| flight.covers(chunk)) {
                     continue;
                 }
-                let coming = state.flights.iter().find(|flight| flight.is_near(chunk));
+                let coming = state.flights.iter().find(|flight| is_near(flight, chunk));
                 joined.push(match coming {
                     Some(flight) => {
                         flight.wait_for(chunk);
@@ -376,7 +403,7 @@ impl Shared {
                     None => {
                         let missing = (chunk..chunks.end).take_while(|chunk| {
                             !state.chunks.has(*chunk)
-                                && !state.flights.iter().any(|flight| flight.is_near(*chunk))
+                                && !state.flights.iter().any(|flight| is_near(flight, *chunk))
                         });
                         let end = missing.last().unwrap_or(chunk) + 1;
                         self.take_off(&mut state, chunk..end, Purpose::Demand)
@@ -384,9 +411,9 @@ impl Shared {
                 });
             }
             joined.retain(|flight| flight.failure().is_some() || !flight.has_ended());
-            state = self
+            (state, _) = self
                 .changed
-                .wait(state)
+                .wait_timeout(state, HURRY)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -396,10 +423,7 @@ impl Shared {
         let mut next = chunks.start;
         let end = chunks.end.min(state.chunks.count());
         while next < end {
-            let missing = (next..end).take_while(|chunk| {
-                !state.chunks.has(*chunk)
-                    && !state.flights.iter().any(|flight| flight.covers(*chunk))
-            });
+            let missing = (next..end).take_while(|chunk| state.lacks(*chunk));
             let run = u32::try_from(missing.count()).unwrap_or(u32::MAX);
             if run > 0 {
                 self.take_off(state, next..next + run, Purpose::Ahead);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     num::NonZeroU64,
     sync::Mutex,
 };
@@ -9,19 +10,29 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use reqwest::{StatusCode, header::ETAG};
+use reqwest::{
+    Body, StatusCode,
+    header::{CONTENT_LENGTH, ETAG},
+};
 use sandbox_shared::protocol::{CreateEvent, MAX_PARTS, Part, PartUrls};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{sleep, timeout},
+};
 
 use super::{
     CONCURRENCY, Store, TransferError, UNIT,
     checksum::{ContentMd5, content_md5, multipart_etag},
-    parse_url, refusal,
+    parse_url,
     retry::with_retries,
 };
 
 /// Most URLs asked for at once.
 const BATCH: u32 = 64;
+/// Bytes that are handed to the connection at a time.
+const PIECE: usize = 64 << 10;
+/// How much more patience there is for an answer than for a step.
+const LAST_BYTES: u32 = 4;
 /// What a larger part size is a multiple of.
 const PART_GRAIN: u64 = 1 << 20;
 
@@ -218,16 +229,25 @@ impl Store {
         digest: &ContentMd5,
     ) -> Result<String, TransferError> {
         let url = parse_url(url)?;
-        let response = self
+        let (taken, progress) = watch::channel(());
+        let length = bytes.len();
+        let pieces = stream::unfold((bytes, taken), |(mut bytes, taken)| async {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            taken.send_replace(());
+            (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), (bytes, taken)))
+        });
+        let request = self
             .for_url(&url)
             .put(url)
             .header("content-md5", BASE64_STANDARD.encode(digest))
-            .body(bytes)
-            .send()
-            .await
-            .map_err(TransferError::connection)?;
+            .header(CONTENT_LENGTH, length)
+            .body(Body::wrap_stream(pieces));
+        let response = tokio::select! {
+            response = request.send() => response.map_err(TransferError::connection)?,
+            () = self.loses_patience(progress) => return Err(self.stalled()),
+        };
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(self.refusal(response).await);
         }
         response
             .headers()
@@ -235,6 +255,19 @@ impl Store {
             .and_then(|etag| etag.to_str().ok())
             .map(|etag| etag.trim_matches('"').to_owned())
             .ok_or_else(|| TransferError::Protocol("a stored part has no ETag".into()))
+    }
+
+    /// Ends when no bytes have been taken for too long, or when all of them have
+    /// and nothing comes of it.
+    async fn loses_patience(&self, mut progress: watch::Receiver<()>) {
+        loop {
+            match timeout(self.patience, progress.changed()).await {
+                Ok(Ok(())) => {}
+                // All are on their way; the last of them may lie in buffers.
+                Ok(Err(_)) => return sleep(self.patience * LAST_BYTES).await,
+                Err(_) => return,
+            }
+        }
     }
 }
 

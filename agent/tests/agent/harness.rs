@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::CStr,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -85,6 +86,15 @@ impl Playground {
         self.text(name)
     }
 
+    /// Mounts a file system on a new directory.
+    pub(crate) fn volume(&self, name: &str, kind: &str, options: &CStr) -> PathBuf {
+        let dir = self.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("test", &dir, kind, flags, options).unwrap();
+        dir
+    }
+
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.path("state")
     }
@@ -115,13 +125,17 @@ impl Playground {
                 found.insert(format!("loop device of {file}"));
             }
         }
-        for part in ["mounts", "tmp"] {
-            let entries = std::fs::read_dir(self.state_dir().join(part));
+        for part in ["mounts", "tmp"].map(|part| self.state_dir().join(part)) {
+            let entries = std::fs::read_dir(part);
             found.extend(entries.into_iter().flatten().map(|entry| {
                 let path = entry.unwrap().path();
                 format!("state {}", path.display())
             }));
         }
+        let beside = std::fs::read_dir(self.base.path()).unwrap();
+        let names = beside.map(|entry| entry.unwrap().file_name());
+        let copies = names.filter(|name| name.to_str().unwrap().starts_with(".sandbox-restore-"));
+        found.extend(copies.map(|name| format!("copy {name:?}")));
         found
     }
 
@@ -170,6 +184,13 @@ impl Agent {
         Self::start_by(Command::new(PROGRAM), playground)
     }
 
+    /// Starts one that gives a store which does nothing one second.
+    pub(crate) fn start_impatient(playground: &Playground) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.env(env::STORE_TIMEOUT, "1");
+        Self::start_by(command, playground)
+    }
+
     /// Starts it through another program, whose last argument it becomes.
     pub(crate) fn start_by(mut command: Command, playground: &Playground) -> Self {
         // Without it no client can be built, even one for plain HTTP.
@@ -195,9 +216,17 @@ impl Agent {
         }
     }
 
-    /// Of what [`Self::start_by`] has started.
+    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Asks for something, and gives all of the answer if it comes to its end.
+    pub(crate) async fn try_post<T: Serialize>(&self, path: &str, body: &T) -> Option<String> {
+        let request = self
+            .request(Method::POST, path)
+            .body(serde_json::to_string(body).unwrap());
+        request.send().await.ok()?.text().await.ok()
     }
 
     /// The most that it has had in memory, in bytes.

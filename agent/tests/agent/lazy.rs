@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// Strategies that serve what is not here yet.
-const LAZY: [Strategy; 3] = [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse];
+pub(crate) const LAZY: [Strategy; 3] = [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse];
 const MIB: usize = 1 << 20;
 
 /// Lets nothing through that nobody waits for.
-const NO_PULL: Limits = Limits {
+pub(crate) const NO_PULL: Limits = Limits {
     longest: Some(4 * MIB),
     latency: std::time::Duration::ZERO,
     rate: None,
@@ -27,7 +27,7 @@ const NO_PULL: Limits = Limits {
 
 /// A backup of a directory with `files` files of 1 MiB, which are called by
 /// their numbers and cannot be compressed.
-async fn backup(
+pub(crate) async fn backup(
     playground: &Playground,
     files: usize,
     agent: &Agent,
@@ -41,21 +41,21 @@ async fn backup(
     agent.backup(&playground.text("source"), store).await
 }
 
-fn content(number: usize) -> Vec<u8> {
+pub(crate) fn content(number: usize) -> Vec<u8> {
     let mut content = vec![0; MIB];
     fastrand::Rng::with_seed(number as u64).fill(&mut content);
     content
 }
 
 /// Not on the thread of the test, which has to renew URLs meanwhile.
-async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+pub(crate) async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref().to_owned();
     tokio::task::spawn_blocking(move || std::fs::read(path))
         .await
         .unwrap()
 }
 
-async fn reads(dir: &Path, number: usize) {
+pub(crate) async fn reads(dir: &Path, number: usize) {
     assert!(read(dir.join(number.to_string())).await.unwrap() == content(number));
 }
 

@@ -1,7 +1,6 @@
 use std::{
-    ffi::CStr,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::{
         Arc,
@@ -25,7 +24,7 @@ use crate::{
     tree,
 };
 
-fn failed(event: RestoreEvent) -> SandboxError {
+pub(crate) fn failed(event: RestoreEvent) -> SandboxError {
     match event {
         RestoreEvent::Failed(error) => error,
         other => panic!("{other:?}"),
@@ -169,15 +168,6 @@ async fn a_mount_point_can_be_restored_to_with_every_strategy() {
     }
 }
 
-/// Mounts a file system on a new directory.
-fn volume(playground: &Playground, kind: &str, options: &CStr) -> PathBuf {
-    let dir = playground.path(kind);
-    std::fs::create_dir(&dir).unwrap();
-    let flags = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("test", &dir, kind, flags, options).unwrap();
-    dir
-}
-
 #[tokio::test]
 async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
     require_mounts();
@@ -200,7 +190,7 @@ async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
     };
 
     // It has no extended attributes.
-    let target = volume(&playground, "ramfs", c"").join("target");
+    let target = playground.volume("ramfs", "ramfs", c"").join("target");
     let RestoreEvent::Mounted(mount) = agent.restore(&extract(&target)).await else {
         panic!("not restored");
     };
@@ -212,7 +202,7 @@ async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
     assert_eq!(agent.mount(dir).await.left_out, mount.left_out);
     agent.unmount(dir).await;
 
-    let small = volume(&playground, "tmpfs", c"size=1m");
+    let small = playground.volume("tmpfs", "tmpfs", c"size=1m");
     let error = failed(agent.restore(&extract(&small.join("target"))).await);
     assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
     assert!(error.message.contains("bytes are needed"), "{error:?}");

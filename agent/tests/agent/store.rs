@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -21,6 +23,8 @@ use tokio::sync::watch;
 /// What a request meets instead of being served.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
+    /// None: it is served.
+    Pass,
     Status(u16),
     /// The answer begins, and then the connection goes away.
     CutOff,
@@ -28,6 +32,14 @@ pub(crate) enum Fault {
     Corrupt,
     /// Never answered.
     Hang,
+    /// A few bytes a second are all that comes.
+    Trickle,
+    /// The answer has half of the bytes that it says it has.
+    Short,
+    /// The answer is of other bytes than were asked for.
+    Elsewhere,
+    /// The answer is all there is.
+    Whole,
 }
 
 #[derive(Default)]
@@ -108,6 +120,11 @@ impl Store {
     /// The next requests meet these, one each.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.contents.lock().unwrap().faults.extend(faults);
+    }
+
+    /// The `number`th request from now on, from 1, is never answered.
+    pub(crate) fn hold(&self, number: usize) {
+        self.fail(std::iter::repeat_n(Fault::Pass, number - 1).chain([Fault::Hang]));
     }
 
     /// The next requests meet nothing.
@@ -199,7 +216,7 @@ impl Store {
     fn next_fault(&self) -> Option<Fault> {
         let fault = self.contents.lock().unwrap().faults.pop_front();
         self.requests.send_modify(|count| *count += 1);
-        fault
+        fault.filter(|fault| *fault != Fault::Pass)
     }
 }
 
@@ -230,6 +247,15 @@ fn cut_off(length: usize) -> Response<Body> {
     response
 }
 
+fn trickle(bytes: Bytes) -> Body {
+    let pieces = futures_util::stream::unfold(bytes, async |mut bytes| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let byte = bytes.split_to(bytes.len().min(1));
+        Some((Ok::<_, Infallible>(byte), bytes))
+    });
+    Body::from_stream(pieces)
+}
+
 async fn put_part(
     State(store): State<Store>,
     Path(number): Path<u32>,
@@ -241,7 +267,7 @@ async fn put_part(
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::CutOff) => return cut_off(100),
-        Some(Fault::Corrupt) | None => {}
+        Some(_) | None => {}
     }
     let digest = request.headers()["content-md5"].to_str().unwrap();
     let digest = BASE64_STANDARD.decode(digest).unwrap();
@@ -282,9 +308,20 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     let fits = |limits: &Limits| limits.longest.is_none_or(|longest| bytes.len() <= longest);
     let Limits { latency, rate, .. } = *limits.wait_for(fits).await.unwrap();
     tokio::time::sleep(latency).await;
+    let mut described = first..end;
     let mut response = match fault {
         Some(Fault::Status(status)) => return refused(status),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Trickle) => plain(206, trickle(bytes.clone())),
+        Some(Fault::Short) => {
+            bytes.truncate(bytes.len() / 2);
+            plain(206, bytes.clone())
+        }
+        Some(Fault::Elsewhere) => {
+            described = first + 1..end + 1;
+            plain(206, bytes.clone())
+        }
+        Some(Fault::Whole) => return plain(200, archive),
         Some(Fault::CutOff) => {
             let half = bytes.slice(..bytes.len() / 2);
             let pieces =
@@ -297,14 +334,15 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
             bytes = changed.into();
             plain(206, bytes.clone())
         }
-        None => match rate {
+        Some(Fault::Pass) | None => match rate {
             None => plain(206, bytes.clone()),
             Some(rate) => plain(206, store.slowly(bytes.clone(), rate)),
         },
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, bytes.len().into());
-    let range = format!("bytes {first}-{}/{}", end - 1, archive.len());
+    let Range { start, end } = described;
+    let range = format!("bytes {start}-{}/{}", end - 1, archive.len());
     headers.insert(header::CONTENT_RANGE, range.parse().unwrap());
     assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
     response

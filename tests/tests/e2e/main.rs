@@ -42,6 +42,7 @@ mod rust_client;
 mod sandboxctl;
 mod scale;
 mod selection;
+mod soak;
 mod store_faults;
 mod verify;
 
@@ -89,6 +90,7 @@ fn all() -> Vec<Tests> {
         sandboxctl::tests(),
         scale::tests(),
         selection::tests(),
+        soak::tests(),
         store_faults::tests(),
         verify::tests(),
     ]

@@ -4,14 +4,13 @@
 
 use std::{
     collections::HashSet,
-    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
 use sandbox_shared::BackupId;
-use sandbox_tests::{bucket::metadata_key, consumer::Sandbox, stage::Stage};
+use sandbox_tests::{bucket::metadata_key, consumer::Sandbox, processes, stage::Stage};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -56,29 +55,10 @@ async fn put_backups(stage: &Stage, sandbox: &str) {
 
 /// Bytes that the `workerd` processes below this one have in memory.
 fn runtime_memory() -> u64 {
-    let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).ok();
-    let field = |status: &str, name: &str| -> Option<String> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim_start_matches(':').trim().to_owned())
-    };
-    let ours = std::process::id().to_string();
-    let mut bytes = 0;
-    for process in fs::read_dir("/proc").unwrap().flatten() {
-        let pid = process.file_name().to_string_lossy().into_owned();
-        let Some(own) = status(&pid) else { continue };
-        if field(&own, "Name").as_deref() != Some("workerd") {
-            continue;
-        }
-        let mut ancestor = field(&own, "PPid");
-        while let Some(pid) = ancestor.filter(|pid| pid != "0") {
-            if pid == ours {
-                let resident = field(&own, "VmRSS").unwrap();
-                bytes += resident.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024;
-                break;
-            }
-            ancestor = status(&pid).and_then(|status| field(&status, "PPid"));
-        }
-    }
+    let runtime = processes::below_this()
+        .into_iter()
+        .filter(|process| process.name == "workerd");
+    let bytes = runtime.map(|process| process.resident).sum();
     assert!(bytes > 0, "no workerd is below this process");
     bytes
 }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use sandbox_shared::operation::OperationOutcome;
 use sandbox_tests::{
+    bucket::{archive_key, metadata_key},
     consumer::{Sandbox, Setup},
     faulty_gateway::Fault,
     stage::Stage,
@@ -19,11 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 crate::tests![
     of_the_bucket_while_a_backup_is_made,
+    of_the_bucket_that_tells_other_things,
     of_the_bucket_while_cleaning_up,
     of_the_bucket_while_restoring,
     of_the_network_that_pass,
     of_the_network_that_spoil_a_backup,
     of_the_network_that_spoil_a_restore,
+    objects_that_go_under_a_running_restore,
+    objects_that_go_under_what_is_put_back,
 ];
 
 async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
@@ -106,6 +110,26 @@ async fn of_the_bucket_while_a_backup_is_made(stage: Arc<Stage>) {
     restores(&sandbox, &backup).await;
 }
 
+async fn of_the_bucket_that_tells_other_things(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
+    let sandbox = sandbox(&stage, "bucket-disagrees").await;
+    for what in ["size", "etag"] {
+        let step = format!("head with another {what}");
+        let fault = ("head", "data.sqsh", "after");
+        sandbox.plan_faults(what, &[fault]).await;
+        assert!(!all_or_nothing(&stage, &sandbox, &step).await, "{step}");
+        all_happened(&sandbox, &step).await;
+    }
+    let backup = sandbox.backup("/workspace").await;
+    sandbox
+        .plan_faults("size", &[("head", "data.sqsh", "after")])
+        .await;
+    let error = sandbox.restore_backup(&backup).await.unwrap_err();
+    assert_eq!(error.code(), "BACKUP_RESTORE_FAILED", "{error:?}");
+    assert_eq!(sandbox.status().await["mounts"], json!([]));
+    restores(&sandbox, &json!(backup)).await;
+}
+
 async fn of_the_bucket_while_cleaning_up(stage: Arc<Stage>) {
     let _turn = stage.faulty_gateway(Fault::None).await;
     let sandbox = sandbox(&stage, "cleaning-up").await;
@@ -154,6 +178,9 @@ async fn of_the_network_that_pass(stage: Arc<Stage>) {
         Fault::AnswersOnce(503),
         Fault::AnswersOnce(429),
         Fault::CutsReadsOnce,
+        Fault::RefusesFirstPart,
+        Fault::DripsReads,
+        Fault::StallsOnce,
     ] {
         let gateway = stage.faulty_gateway(fault).await;
         let step = format!("{fault:?}");
@@ -214,4 +241,69 @@ async fn of_the_network_that_spoil_a_restore(stage: Arc<Stage>) {
             .await
             .unwrap();
     }
+}
+
+async fn objects_that_go_under_a_running_restore(stage: Arc<Stage>) {
+    let gateway = stage.faulty_gateway(Fault::None).await;
+    let sandbox = sandbox(&stage, "deleted-under-a-restore").await;
+    let before = tree::digest(&sandbox, "/workspace").await;
+    for key in [archive_key, metadata_key] {
+        let backup = sandbox.backup("/workspace").await;
+        gateway.set(Fault::HoldsLongReads);
+        sandbox.restore_backup(&backup).await.unwrap();
+        gateway.held().await;
+        stage.bucket.delete(&key(&backup.id)).await;
+        gateway.set(Fault::None);
+        let read = sandbox.exec("cat data | wc -c", json!({})).await.unwrap();
+        if key(&backup.id) == archive_key(&backup.id) {
+            // No bytes that were made up, no hanging.
+            assert_ne!(read.stdout.trim(), "9000000");
+            assert!(read.stderr.contains("Input/output error"), "{read:?}");
+        } else {
+            // Its bytes are all there.
+            assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+        }
+        let error = sandbox.restore_backup(&backup).await.unwrap_err();
+        assert_eq!(error.code(), "BACKUP_NOT_FOUND", "{error:?}");
+        let _: Value = sandbox
+            .call("unmountBackup", json!(["/workspace"]))
+            .await
+            .unwrap();
+        assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+        let _: Value = sandbox
+            .call("deleteBackup", json!([backup.id]))
+            .await
+            .unwrap();
+        assert!(stage.bucket.keys_of(&backup.id).await.is_empty());
+    }
+    let backup = sandbox.backup("/workspace").await;
+    restores(&sandbox, &json!(backup)).await;
+}
+
+async fn objects_that_go_under_what_is_put_back(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
+    let sandbox = sandbox(&stage, "deleted-under-auto-restore").await;
+    for key in [archive_key, metadata_key] {
+        sandbox.run("echo x > file").await;
+        let backup = sandbox.backup("/workspace").await;
+        let arguments = json!([backup, { "autoRestore": true }]);
+        let _: Value = sandbox.call("restoreBackup", arguments).await.unwrap();
+        stage.bucket.delete(&key(&backup.id)).await;
+        stage.kill_container(&sandbox).await;
+        let error = sandbox.exec("true", json!({})).await.unwrap_err();
+        assert_eq!(error.code(), "BACKUP_NOT_FOUND", "{error:?}");
+        // It fails one call, and not all.
+        assert_eq!(sandbox.run("ls -A").await, "");
+        let status = sandbox.status().await;
+        let failure = &status["autoRestore"][0]["error"];
+        assert_eq!(failure["code"], "BACKUP_NOT_FOUND", "{status}");
+        let _: Value = sandbox
+            .call("unmountBackup", json!(["/workspace"]))
+            .await
+            .unwrap();
+        assert_eq!(sandbox.status().await["autoRestore"], json!([]));
+    }
+    sandbox.run("echo x > file").await;
+    let backup = sandbox.backup("/workspace").await;
+    restores(&sandbox, &json!(backup)).await;
 }

@@ -45,6 +45,7 @@ const CAPABILITIES: [&str; 14] = [
 pub(super) struct Platform {
     agent: PathBuf,
     logs: PathBuf,
+    loop_devices: bool,
     disks: Arc<Disks>,
     containers: Mutex<Containers>,
 }
@@ -85,6 +86,7 @@ impl Platform {
         Ok(Self {
             agent,
             logs: options.logs.clone(),
+            loop_devices: options.loop_devices,
             disks: Arc::new(Disks::new(&options.disks)?),
             containers: Mutex::default(),
         })
@@ -173,7 +175,13 @@ impl Platform {
             .arg(&self.agent)
             .arg(AGENT)
             .args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"])
-            .args(["--dev-bind-try", "/dev/fuse", "/dev/fuse"])
+            .args(["--dev-bind-try", "/dev/fuse", "/dev/fuse"]);
+        if self.loop_devices {
+            for device in disk::loop_devices()? {
+                command.arg("--dev-bind").args([&device, &device]);
+            }
+        }
+        command
             .args(["--chdir", "/workspace", "--", AGENT, "serve"])
             .env_clear()
             .env("HOME", "/root")

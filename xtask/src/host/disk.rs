@@ -129,6 +129,18 @@ pub(super) fn system() -> impl Iterator<Item = (PathBuf, PathBuf)> {
     bound.filter_map(|path| Some((path.canonicalize().ok()?, path)))
 }
 
+/// The loop devices of the machine, and what hands them out.
+pub(super) fn loop_devices() -> io::Result<Vec<PathBuf>> {
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix("loop"))
+            .is_some_and(|rest| rest == "-control" || rest.parse::<u32>().is_ok())
+    };
+    let entries = fs::read_dir("/dev")?.map(|entry| Ok(entry?.path()));
+    let paths: io::Result<Vec<PathBuf>> = entries.collect();
+    Ok(paths?.into_iter().filter(is_one).collect())
+}
+
 fn configuration(hostname: &str) -> [(&'static str, String); 6] {
     let hosts = format!("127.0.0.1 localhost {hostname}\n::1 localhost\n");
     let passwd = "root:x:0:0:root:/root:/bin/sh\n\

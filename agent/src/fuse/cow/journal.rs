@@ -72,12 +72,21 @@ impl Journal {
             Err(Errno::WOULDBLOCK) => return Err(ServeError::InUse),
             result => result.map_err(io::Error::from)?,
         }
-        let tree = match fs::read(directory.join(NAME)) {
+        let path = directory.join(NAME);
+        let (tree, old_length) = match fs::read(&path) {
             Ok(bytes) => replay(&bytes, archive)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Tree::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Tree::default(), 0),
             Err(error) => return Err(error.into()),
         };
-        let (file, length) = write_anew(directory, archive, &tree)?;
+        let (file, length) = match write_anew(directory, archive, &tree) {
+            // The old one is as good, up to where it is whole.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && old_length > 0 => {
+                let file = OpenOptions::new().read(true).write(true).open(path)?;
+                file.set_len(old_length)?;
+                (file, old_length)
+            }
+            written => written?,
+        };
         let journal = Self {
             directory: directory.to_owned(),
             archive: archive.to_owned(),
@@ -175,7 +184,9 @@ fn take_line<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(payload)
 }
 
-fn replay(mut bytes: &[u8], archive: &[u8]) -> Result<Tree, ServeError> {
+/// The table that a journal describes, and the length of what is whole of it.
+fn replay(journal: &[u8], archive: &[u8]) -> Result<(Tree, u64), ServeError> {
+    let mut bytes = journal;
     let header = take_line(&mut bytes).ok_or(ServeError::Journal("it has no header"))?;
     let header: Header<'_> = postcard::from_bytes(header)
         .map_err(|_| ServeError::Journal("its header makes no sense"))?;
@@ -193,19 +204,26 @@ fn replay(mut bytes: &[u8], archive: &[u8]) -> Result<Tree, ServeError> {
     }
     // Whoever had one open was there before this server.
     tree.drop_nameless();
-    Ok(tree)
+    Ok((tree, (journal.len() - bytes.len()) as u64))
 }
 
 /// Puts a new journal in the place of the old one, in one step.
 fn write_anew(directory: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
     let path = directory.join("journal.new");
+    // Where there is no room for it, it must not take what there is.
+    write_to(&path, archive, tree)
+        .and_then(|written| fs::rename(&path, directory.join(NAME)).map(|()| written))
+        .inspect_err(|_| drop(fs::remove_file(&path)))
+}
+
+fn write_to(path: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(true)
         .read(true)
         .write(true)
         .mode(0o600)
-        .open(&path)?;
+        .open(path)?;
     let mut length = 0;
     let mut bytes = Vec::new();
     let header = Header {
@@ -228,7 +246,6 @@ fn write_anew(directory: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File
             break;
         }
     }
-    fs::rename(path, directory.join(NAME))?;
     Ok((file, length))
 }
 

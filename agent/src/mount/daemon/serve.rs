@@ -13,12 +13,13 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use super::{Address, Answer, MountError, Request, Slot, line};
+use super::{Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
         squashfs::reader::{self, Archive, ReadAt},
     },
+    config::store_timeout_from_env,
     fuse::{Options, Session, archive_file, cow, view},
     transfer::{Store, lazy::LazyArchive},
 };
@@ -78,7 +79,7 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
     let address: Option<Address> = serde_json::from_str(address).map_err(io::Error::from)?;
     let address = address.as_ref().map(Address::read).transpose()?;
     let slot = Slot::load(dir)?;
-    let (store, path) = (Store::new()?, slot.archive());
+    let (store, path) = (Store::new(store_timeout_from_env()?)?, slot.archive());
     let archive = LazyArchive::open(store, slot.description(), address, &path).await?;
     let archive = Arc::new(archive);
     let source = Arc::clone(&archive);
@@ -143,7 +144,11 @@ async fn listen(archive: Arc<LazyArchive>, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(converse(Arc::clone(&archive), stream))),
-            Err(error) => eprintln!("sandbox-agent: cannot be asked: {error}"),
+            // It is usually for want of file descriptors, and not over at once.
+            Err(error) => {
+                eprintln!("sandbox-agent: cannot be asked: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }

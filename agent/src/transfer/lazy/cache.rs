@@ -14,7 +14,7 @@ use std::{
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs, statvfs};
 
 use crate::transfer::TransferError;
 
@@ -42,7 +42,12 @@ pub(super) struct Chunks {
     present: u32,
     /// The most that may be here.
     most: u32,
+    /// The same, while there is room on the disk.
+    limit: u32,
 }
+
+/// Chunks that a cache may always hold: those of a few reads at a time.
+const FEWEST: u32 = ((4 << 20) / CHUNK) as u32;
 
 const ABSENT: u32 = 0;
 const UNASKED: u32 = 1;
@@ -86,6 +91,7 @@ impl Cache {
             return Err(TransferError::TooLarge);
         }
         let count = chunks_of(&(0..size)).end;
+        let most = chunk_of(limit).max(1);
         let cache = Self {
             file,
             map,
@@ -96,7 +102,8 @@ impl Cache {
             used: vec![ABSENT; count as usize],
             clock: UNASKED,
             present: 0,
-            most: chunk_of(limit).max(1),
+            most,
+            limit: most,
         };
         if cache.map.metadata()?.len() == u64::from(count) && cache.file.metadata()?.len() == size {
             let mut marks = vec![0; count as usize];
@@ -124,10 +131,26 @@ impl Cache {
         start..self.size.min(start + CHUNK)
     }
 
-    /// Writes a chunk.
+    /// Writes a chunk, which is not here, all of it or nothing.
     pub(super) fn write(&self, chunk: u32, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, u64::from(chunk) * CHUNK)?;
-        self.map.write_all_at(&[1], u64::from(chunk))
+        self.file
+            .write_all_at(bytes, u64::from(chunk) * CHUNK)
+            .and_then(|()| self.map.write_all_at(&[1], u64::from(chunk)))
+            .inspect_err(|_| drop(self.punch(chunk)))
+    }
+
+    /// Gives the room of a chunk back.
+    fn punch(&self, chunk: u32) -> io::Result<()> {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let bytes = self.bytes_of(chunk);
+        fallocate(&self.file, hole, bytes.start, bytes.end - bytes.start)?;
+        Ok(())
+    }
+
+    /// Whether the disk has room for so many bytes.
+    pub(super) fn has_room(&self, bytes: u64) -> io::Result<bool> {
+        let room = fstatvfs(&self.file)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize) >= bytes)
     }
 
     /// Reads bytes whose chunks are here; see [`Cache::hold`].
@@ -153,9 +176,7 @@ impl Cache {
     ) -> io::Result<()> {
         for &chunk in chunks {
             self.map.write_all_at(&[0], u64::from(chunk))?;
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let bytes = self.bytes_of(chunk);
-            fallocate(&self.file, hole, bytes.start, bytes.end - bytes.start)?;
+            self.punch(chunk)?;
         }
         Ok(())
     }
@@ -238,7 +259,22 @@ impl Chunks {
 
     /// The disk is full: no more than half of what is here now.
     pub(super) fn shrink(&mut self) {
-        self.most = (self.present / 2).max(1);
+        self.most = (self.present / 2).max(FEWEST).min(self.limit);
+    }
+
+    /// Whether there may be fewer than the limit, because the disk was full.
+    pub(super) fn is_shrunk(&self) -> bool {
+        self.most < self.limit
+    }
+
+    /// There is room again.
+    pub(super) fn grow(&mut self) {
+        self.most = self.limit;
+    }
+
+    /// How many may come besides those that are here, if the disk has room.
+    pub(super) fn lacking(&self) -> u32 {
+        self.limit.min(self.count()).saturating_sub(self.present)
     }
 
     /// Where there are too many, the chunks to drop, least recently used

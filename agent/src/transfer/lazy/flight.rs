@@ -11,6 +11,7 @@ use std::{
 };
 
 use reqwest::{Url, header::ETAG};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Shared, State, cache::CHUNK};
 use crate::transfer::{TransferError, retry::with_retries};
@@ -63,6 +64,10 @@ impl Flight {
         let next = self.next.load(Ordering::Relaxed);
         let awaited = self.awaited.load(Ordering::Relaxed);
         chunk <= (next + NEAR).max(awaited + SOON)
+    }
+
+    pub(super) fn is_of_a_pull(&self) -> bool {
+        self.purpose == Purpose::Pull
     }
 
     /// Notes that somebody waits for a chunk.
@@ -199,7 +204,13 @@ impl Shared {
         let mut response = self.store.range(url, start..end, self.size).await?;
         self.check_unchanged(&response)?;
         let mut buffer = Vec::with_capacity(self.chunk_length(next));
-        while let Some(bytes) = response.chunk().await.map_err(TransferError::connection)? {
+        // For each chunk anew, so that nobody waits for ever on a trickle.
+        let mut due = Instant::now() + self.store.patience;
+        while let Some(bytes) = timeout_at(due, response.chunk())
+            .await
+            .map_err(|_| self.store.stalled())?
+            .map_err(TransferError::connection)?
+        {
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 if next == flight.chunks.end {
@@ -212,9 +223,11 @@ impl Shared {
                 buffer.extend_from_slice(now);
                 rest = later;
                 if buffer.len() == length {
-                    self.keep(next, std::mem::take(&mut buffer)).await?;
+                    let bytes = std::mem::take(&mut buffer);
+                    self.keep(next, bytes, flight.purpose).await?;
                     next += 1;
                     flight.next.store(next, Ordering::Relaxed);
+                    due = Instant::now() + self.store.patience;
                 }
             }
         }
@@ -242,14 +255,27 @@ impl Shared {
         }
     }
 
-    /// Takes a chunk in.
-    async fn keep(self: &Arc<Self>, chunk: u32, bytes: Vec<u8>) -> Result<(), TransferError> {
+    /// Takes a chunk in. On a full disk others go in favour of one that somebody
+    /// waits for, and of no other.
+    async fn keep(
+        self: &Arc<Self>,
+        chunk: u32,
+        bytes: Vec<u8>,
+        purpose: Purpose,
+    ) -> Result<(), TransferError> {
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || -> io::Result<()> {
+            let is_awaited = purpose == Purpose::Demand;
+            if !is_awaited && shared.lock().chunks.is_shrunk() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             match shared.write(chunk, &bytes) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     shared.lock().chunks.shrink();
                     shared.make_room()?;
+                    if !is_awaited {
+                        return Err(error);
+                    }
                     shared.write(chunk, &bytes)?;
                 }
                 written => written?,

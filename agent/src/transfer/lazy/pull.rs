@@ -80,12 +80,37 @@ impl Shared {
         let (mut pause, longest) = PAUSE;
         while let Err(error) = self.fill().await {
             eprintln!("sandbox-agent: the archive is not whole: {error}");
+            {
+                let mut state = self.lock();
+                state.problem = Some(error.to_string());
+                // Nobody waits for what has come of it.
+                state.pulled_to = state.pulled_to.min(state.verified_to);
+            }
             if matches!(error, TransferError::Damaged { .. }) {
                 return;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+                if self.has_room() {
+                    break;
+                }
+            }
         }
+        self.lock().problem = None;
+    }
+
+    /// Whether the disk has room for what is missing, as it has unless it has
+    /// been full.
+    fn has_room(&self) -> bool {
+        let mut state = self.lock();
+        let lacking = u64::from(state.chunks.lacking()) * CHUNK;
+        // One that cannot be asked will say so when it is written to.
+        if state.chunks.is_shrunk() && !self.cache.has_room(lacking).unwrap_or(true) {
+            return false;
+        }
+        state.chunks.grow();
+        true
     }
 
     /// Fetches all that is missing, and checks the checksum.
@@ -201,6 +226,10 @@ impl Shared {
     fn next_step(self: &Arc<Self>) -> Step {
         let mut state = self.lock();
         let verifying = state.verified_to != NOTHING_TO_VERIFY;
+        // One that went again while it still seemed to be coming.
+        if verifying && state.verified_to < state.pulled_to && state.lacks(state.verified_to) {
+            state.pulled_to = state.verified_to;
+        }
         let chunks = &state.chunks;
         if chunks.bounded() {
             if !verifying && chunks.is_full() {
@@ -210,9 +239,7 @@ impl Shared {
                 return Step::Wait;
             }
         }
-        let is_lacking = |chunk: &u32| {
-            !chunks.has(*chunk) && !state.flights.iter().any(|flight| flight.covers(*chunk))
-        };
+        let is_lacking = |chunk: &u32| state.lacks(*chunk);
         let mut rest = state.pulled_to..chunks.count();
         let start = rest.find(is_lacking);
         let Some(start) = start else {
