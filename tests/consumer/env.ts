@@ -8,10 +8,12 @@ export interface Env {
   UNCONFIGURED_SANDBOX: DurableObjectNamespace;
   FAULTY_SANDBOX: DurableObjectNamespace;
   PRODUCTION_SANDBOX: DurableObjectNamespace;
+  LYING_SANDBOX: DurableObjectNamespace;
   MAIN_WORKER: Fetcher;
   UNCONFIGURED_WORKER: Fetcher;
   FAULTY_WORKER: Fetcher;
   PRODUCTION_WORKER: Fetcher;
+  LYING_WORKER: Fetcher;
   OLD_CONSUMER: Fetcher;
   RUST_CONSUMER: Fetcher;
   CODING_AGENT: Fetcher;

@@ -50,7 +50,7 @@ const SAMPLES: Record<string, (sample: Sample) => Promise<object>> = {
 };
 
 /** A sandbox Worker, by the way it is set up. */
-type Setup = "main" | "unconfigured" | "faulty" | "production";
+type Setup = "main" | "unconfigured" | "faulty" | "production" | "lying";
 
 function namespace(env: Env, setup: Setup = "main"): DurableObjectNamespace {
   return {
@@ -58,6 +58,7 @@ function namespace(env: Env, setup: Setup = "main"): DurableObjectNamespace {
     unconfigured: env.UNCONFIGURED_SANDBOX,
     faulty: env.FAULTY_SANDBOX,
     production: env.PRODUCTION_SANDBOX,
+    lying: env.LYING_SANDBOX,
   }[setup];
 }
 
@@ -67,6 +68,7 @@ function worker(env: Env, setup: Setup): Fetcher {
     unconfigured: env.UNCONFIGURED_WORKER,
     faulty: env.FAULTY_WORKER,
     production: env.PRODUCTION_WORKER,
+    lying: env.LYING_WORKER,
   }[setup];
 }
 

@@ -23,15 +23,19 @@ pub enum Setup {
     Faulty,
     /// As in production: archives travel through presigned URLs of an S3 server.
     Production,
+    /// As in development, except that another program answers in the agent's place:
+    /// a [`crate::liar`].
+    Lying,
 }
 
 impl Setup {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Main,
         Self::Unconfigured,
         Self::Faulty,
         Self::Production,
+        Self::Lying,
     ];
 
     /// The word for it in the consumer's routes.
@@ -41,6 +45,7 @@ impl Setup {
             Self::Unconfigured => "unconfigured",
             Self::Faulty => "faulty",
             Self::Production => "production",
+            Self::Lying => "lying",
         }
     }
 }

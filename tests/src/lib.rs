@@ -12,6 +12,7 @@ pub mod docker_stage;
 pub mod documents;
 pub mod faulty_gateway;
 pub mod http_api;
+pub mod liar;
 pub mod processes;
 pub mod r2_stand_in;
 pub mod relay;

@@ -37,6 +37,7 @@ use crate::{
     documents,
     faulty_gateway::{Fault, FaultyGateway},
     http_api::HttpApi,
+    liar::Liar,
     r2_stand_in::{BUCKET_NAME, R2StandIn, Requests},
     rust_consumer::RustConsumer,
     s3_server::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY},
@@ -62,6 +63,8 @@ pub struct Stage {
     pub client: Client,
     /// What went to the S3 endpoint of [`Setup::Production`].
     pub s3_requests: Arc<Requests>,
+    /// What answers in the agent's place in [`Setup::Lying`].
+    pub liar: Liar,
     address: String,
     api_token: String,
     sandboxctl: PathBuf,
@@ -106,6 +109,8 @@ impl Stage {
         let faulty_target = format!("{}/gateway", worker_address(&address, Setup::Faulty));
         let faulty_gateway = FaultyGateway::start(client.clone(), faulty_target).await?;
 
+        let liar = Liar::start(client.clone()).await?;
+
         let api_token = project::random_token()?;
         let gateway = [
             ("SANDBOX_API_TOKEN", api_token.clone()),
@@ -113,7 +118,7 @@ impl Stage {
             ("GATEWAY_URL", format!("{address}/gateway")),
         ];
         let settings = |setup| match setup {
-            Setup::Main => gateway.to_vec(),
+            Setup::Main | Setup::Lying => gateway.to_vec(),
             Setup::Unconfigured => Vec::new(),
             Setup::Faulty => {
                 let mut settings = gateway.to_vec();
@@ -139,7 +144,11 @@ impl Stage {
         configs.push(write_example(&state, &[("AGENT_TOKEN", &agent_token)])?);
         for setup in Setup::ALL {
             let mut variables: BTreeMap<_, _> = settings(setup).into_iter().collect();
-            variables.insert("LOCAL_CONTAINER_HOST", host.url());
+            let host_url = match setup {
+                Setup::Lying => liar.origin().to_owned(),
+                _ => host.url(),
+            };
+            variables.insert("LOCAL_CONTAINER_HOST", host_url);
             variables.insert("LOCAL_CONTAINER_HOST_TOKEN", host.token().to_owned());
             // There is no Docker.
             configs.push(write_config(&state, setup, &variables, None)?);
@@ -163,6 +172,7 @@ impl Stage {
             bucket,
             client,
             s3_requests,
+            liar,
             address,
             api_token,
             sandboxctl,

@@ -20,6 +20,13 @@ use crate::{
 /// Longest line of an event stream: a page of part URLs fits many times.
 const MAX_EVENT_BYTES: usize = 8 << 20;
 
+/// Longest answer that is not a stream: a list of files, of which there may be a
+/// hundred thousand. A Durable Object has 128 MB (Workers, "Limits").
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// Longest error.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
 /// A container with an agent in it that knows our token.
 pub struct Agent {
     container: Container,
@@ -54,13 +61,13 @@ impl Agent {
             headers,
             body,
         });
-        let mut response = measure(Part::Agent, answer).await?;
+        let response = measure(Part::Agent, answer).await?;
         let status = response.status_code();
         if (200..300).contains(&status) {
             return Ok(response);
         }
-        let text = response.text().await.unwrap_or_default();
-        Err(serde_json::from_str(&text).unwrap_or_else(|_| {
+        let text = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        Err(serde_json::from_slice(&text).unwrap_or_else(|_| {
             SandboxError::new(
                 ErrorCode::ContainerUnavailable,
                 format!("the agent answered {status}; it is safe to try again"),
@@ -104,9 +111,24 @@ impl Agent {
 }
 
 /// The body of a successful answer.
-pub async fn json<T: DeserializeOwned>(mut response: Response) -> Result<T> {
-    let text = response.text().await.map_err(cut_off)?;
-    from_json(&text, ErrorCode::InternalError)
+pub async fn json<T: DeserializeOwned>(response: Response) -> Result<T> {
+    let text = read(response, MAX_ANSWER_BYTES).await?;
+    from_json(&String::from_utf8_lossy(&text), ErrorCode::InternalError)
+}
+
+/// All of an answer that is not longer than `limit`, in bytes.
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>> {
+    let mut stream = response.stream().map_err(internal)?;
+    let mut all = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        all.extend_from_slice(&chunk.map_err(cut_off)?);
+        if all.len() > limit {
+            return Err(internal(format_args!(
+                "the agent answered more than {limit} bytes"
+            )));
+        }
+    }
+    Ok(all)
 }
 
 /// Reads the answer of what has nothing to tell.

@@ -5,7 +5,7 @@
 
 use sandbox_shared::{ErrorCode, Result, SandboxError};
 use wasm_bindgen::JsValue;
-use worker::{Headers, Method, RequestInit, Response, State};
+use worker::{Headers, Method, RequestInit, RequestRedirect, Response, State};
 
 use crate::config::Config;
 use local::LocalContainer;
@@ -39,7 +39,9 @@ impl AgentRequest {
         let mut init = RequestInit::new();
         init.with_method(self.method)
             .with_headers(self.headers)
-            .with_body(self.body);
+            .with_body(self.body)
+            // Whoever answers in the agent's place must not send us elsewhere.
+            .with_redirect(RequestRedirect::Manual);
         (self.path, init)
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::{Either, select};
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError, hex,
+    BackupId, ErrorCode, Result, SandboxError, hex,
     protocol::{self, MountStatus, RenewUrl},
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,10 @@ const RECOVERY_PAUSE: Duration = Duration::from_secs(60);
 const ALARMS_KEY: &str = "alarms";
 /// Where the token is kept in storage.
 const TOKEN_KEY: &str = "agent-token";
+/// Which backups were restored to this container.
+const RESTORED_KEY: &str = "restored-backups";
+/// As many of them, the latest, are known.
+const MAX_RESTORED: usize = 1000;
 
 /// The container of one sandbox over time.
 pub struct Lifecycle {
@@ -221,6 +225,7 @@ impl Lifecycle {
             .put(TOKEN_KEY, record)
             .await
             .map_err(storage)?;
+        self.storage().delete(RESTORED_KEY).await.map_err(storage)?;
         auto_restore::take_heart(&self.storage()).await?;
         let container = Container::of(&self.state, &self.config)?;
         container
@@ -270,6 +275,29 @@ impl Lifecycle {
         }
         let sleep = Some(at);
         self.set_alarms(Alarms { sleep, ..alarms }).await
+    }
+
+    /// Notes that a caller has this backup restored here: the agent may have URLs
+    /// of its archive from now on.
+    pub async fn note_restored(&self, id: &BackupId) -> Result<()> {
+        let mut restored = self.restored().await?;
+        if restored.last() == Some(id) {
+            return Ok(());
+        }
+        restored.retain(|known| known != id);
+        restored.push(id.clone());
+        let surplus = restored.len().saturating_sub(MAX_RESTORED);
+        restored.drain(..surplus);
+        let storage = self.storage();
+        storage
+            .put(RESTORED_KEY, restored)
+            .await
+            .map_err(self::storage)
+    }
+
+    async fn restored(&self) -> Result<Vec<BackupId>> {
+        let restored = self.storage().get(RESTORED_KEY).await.map_err(storage)?;
+        Ok(restored.unwrap_or_default())
     }
 
     /// Has the alarm renew the URL of a directory that has just been restored.
@@ -364,7 +392,9 @@ impl Lifecycle {
     /// yet, and says when to look again.
     pub async fn renew(&self, agent: &Agent, mounts: &[MountStatus]) -> Result<Option<i64>> {
         let mut next = None;
-        for mount in mounts {
+        // Whatever the agent says that it has: it gets URLs of no other backup.
+        let restored = self.restored().await?;
+        for mount in mounts.iter().filter(|mount| restored.contains(&mount.id)) {
             let Some(mut at) = self.renewal_of(mount) else {
                 continue;
             };
@@ -444,7 +474,7 @@ fn storage(error: worker::Error) -> SandboxError {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::{BackupId, Strategy, protocol::MountState, report::Listed};
+    use sandbox_shared::{Strategy, protocol::MountState, report::Listed};
 
     use super::*;
 
@@ -460,6 +490,7 @@ mod tests {
             cached_bytes: 99,
             verified: false,
             url_expires_at: Some(expires_at),
+            problem: None,
             left_out: Listed::default(),
         };
         assert_eq!(renewal_of(&mount, 600_000), Some(3_000_000));

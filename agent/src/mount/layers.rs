@@ -17,7 +17,7 @@ use std::{
         fd::AsFd,
         unix::{
             ffi::OsStrExt,
-            fs::{MetadataExt, PermissionsExt},
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
         },
     },
     path::Path,
@@ -457,6 +457,10 @@ fn shows(upper: &Path, lower: &Path) -> io::Result<bool> {
     for entry in listing {
         let entry = entry?;
         let below = entry.metadata()?;
+        if below.file_type().is_char_device() && below.rdev() == 0 {
+            // To overlayfs it is a whiteout, in any layer, and cannot be shown.
+            continue;
+        }
         let above = upper.join(entry.file_name()).symlink_metadata();
         let about = |of: &std::fs::Metadata| (of.mode(), of.uid(), of.gid(), of.mtime());
         match above {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{XattrFlags, setxattr},
+    fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr},
     process::Signal,
 };
 use sandbox_shared::{
@@ -573,4 +573,32 @@ async fn targets_that_must_not_be_restored_to_are_refused() {
         .post(paths::UNMOUNT, &json!({ "dir": playground.text("source") }))
         .await;
     assert_eq!(error(response).await.code, ErrorCode::InvalidBackupConfig);
+}
+
+#[tokio::test]
+async fn an_archive_with_what_overlayfs_takes_for_whiteouts_is_restored() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let source = playground.small_tree("source");
+    for name in ["0", "sub/0"] {
+        let device = Path::new(&source).join(name);
+        let (kind, mode) = (FileType::CharacterDevice, Mode::RUSR);
+        mknodat(CWD, device, kind, mode, 0).unwrap();
+    }
+    let archive = agent.backup(&source, &store).await;
+    let dir = playground.text("target");
+    for strategy in Strategy::ALL {
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        let target = Path::new(&dir);
+        assert_eq!(text(target.join("sub/b")), "second");
+        let is_overlay = matches!(strategy, Strategy::Kernel | Strategy::Overlay);
+        for name in ["0", "sub/0"] {
+            let is_shown = target.join(name).symlink_metadata().is_ok();
+            assert_eq!(is_shown, !is_overlay, "{strategy}: {name}");
+        }
+        agent.unmount(&dir).await;
+    }
+    playground.leaves_nothing().await;
 }

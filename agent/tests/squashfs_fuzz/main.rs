@@ -8,8 +8,6 @@
 //! ```text
 //! FUZZ_SECONDS=3600 FUZZ_START=1000000000 cargo test --release -p sandbox-agent --test squashfs_fuzz
 //! ```
-//!
-//! With coverage as a guide, on a nightly toolchain: see `agent/fuzz`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -30,6 +30,7 @@ mod interruption;
 mod invalid_input;
 mod isolation;
 mod large_tree;
+mod lies;
 mod missing_backup;
 mod missing_settings;
 mod openapi;
@@ -77,6 +78,7 @@ fn all() -> Vec<Tests> {
         interruption::tests(),
         invalid_input::tests(),
         isolation::tests(),
+        lies::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
         openapi::tests(),

@@ -195,6 +195,13 @@ impl Upload<'_> {
     }
 
     async fn complete(&self, archive: &UploadedArchive) -> Result<()> {
+        let numbers = archive.parts.iter().map(|part| part.number);
+        if archive.parts.len() > MAX_PARTS as usize || !numbers.eq(1..=archive.parts.len() as u32) {
+            return Err(SandboxError::new(
+                ErrorCode::BackupCreateFailed,
+                "the agent reported parts that are not numbered one after the other",
+            ));
+        }
         let Some(upload_id) = &self.upload_id else {
             return Err(SandboxError::new(
                 ErrorCode::BackupCreateFailed,

@@ -54,8 +54,8 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
     }
     Ok(RestoreBackupResult {
         success: true,
-        dir: mount.dir,
-        id: mount.id,
+        dir: request.backup.dir,
+        id: request.backup.id,
         strategy: mount.strategy,
         left_out: mount.left_out,
     })
@@ -97,6 +97,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
         strategy: request.strategy,
         force: request.force,
     };
+    context.lifecycle.note_restored(&backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
         let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);

@@ -137,7 +137,7 @@ impl BackupBucket {
         archive: &UploadedArchive,
     ) -> Result<()> {
         let parts = archive.parts.iter().map(|Part { number, etag }| {
-            // At most 10,000 parts: the number fits.
+            // The caller has seen that there are at most 10,000: the number fits.
             UploadedPart::new(*number as u16, etag.clone())
         });
         let completed = self.upload(id, upload_id)?.complete(parts);
