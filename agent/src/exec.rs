@@ -87,7 +87,7 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
     if request.command.contains('\0') {
         return Err(SandboxError::invalid_request("command must not contain NUL").into());
     }
-    let cwd = working_directory(options.cwd.as_deref())?;
+    let cwd = working_directory(options.cwd.as_deref(), DEFAULT_CWD)?;
     let (stdout, stdout_writer) = output_pipe()?;
     let (stderr, stderr_writer) = output_pipe()?;
 
@@ -134,17 +134,19 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
     })
 }
 
-fn working_directory(asked: Option<&str>) -> Result<String, ExecError> {
-    match asked {
-        Some(cwd) => {
-            let cwd = rules::check_file_path(cwd)?;
-            if !Path::new(&cwd).is_dir() {
-                return Err(ExecError::NoDirectory(cwd));
-            }
-            Ok(cwd)
+fn working_directory(asked: Option<&str>, default: &str) -> Result<String, ExecError> {
+    let cwd = match asked {
+        Some(cwd) => rules::check_file_path(cwd)?,
+        None => default.to_owned(),
+    };
+    match Path::new(&cwd).metadata() {
+        Ok(about) if about.is_dir() => Ok(cwd),
+        // Only where there is none: one that cannot be looked at, for the time
+        // being, must not send what is meant for it to the root.
+        Err(error) if asked.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Ok("/".to_owned())
         }
-        None if Path::new(DEFAULT_CWD).is_dir() => Ok(DEFAULT_CWD.to_owned()),
-        None => Ok("/".to_owned()),
+        _ => Err(ExecError::NoDirectory(cwd)),
     }
 }
 
@@ -321,5 +323,23 @@ impl Output {
                 let _ = tokio::io::copy(&mut self.pipe, &mut tokio::io::sink()).await;
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_default_directory_that_does_not_exist_is_replaced_by_the_root() {
+        let base = tempfile::tempdir().unwrap();
+        let path = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
+        let [absent, file] = ["absent", "file"].map(path);
+        std::fs::write(&file, "").unwrap();
+        let dir = path("");
+        assert_eq!(working_directory(None, &dir).unwrap(), dir);
+        assert_eq!(working_directory(None, &absent).unwrap(), "/");
+        assert!(working_directory(None, &file).is_err());
+        assert!(working_directory(Some(&absent), &dir).is_err());
     }
 }
