@@ -56,8 +56,6 @@ pub enum Fault {
     CutsReadsOnce,
     /// Answers to reads come in small pieces, each after a pause.
     DripsReads,
-    /// The first upload of a part gets no answer.
-    StallsFirstPart,
     /// Every read has a wrong bit in it.
     ChangesReads,
     /// Reads of more than 4 MiB get no answer: those that nobody waits for.
@@ -204,7 +202,6 @@ impl Inner {
                 Verdict::Refuse(StatusCode::FORBIDDEN)
             }
             Fault::DripsReads if !is_part => Verdict::DripAnswer,
-            Fault::StallsFirstPart if is_part && faults.failures == 0 => Verdict::Hold,
             Fault::RefusesReads if !is_part => Verdict::Refuse(StatusCode::FORBIDDEN),
             Fault::CutsReadsOnce if !is_part && is_first_attempt => Verdict::CutAnswer,
             Fault::ChangesReads if !is_part => Verdict::ChangeAnswer,

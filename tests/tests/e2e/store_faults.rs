@@ -180,7 +180,6 @@ async fn of_the_network_that_pass(stage: Arc<Stage>) {
         Fault::CutsReadsOnce,
         Fault::RefusesFirstPart,
         Fault::DripsReads,
-        Fault::StallsFirstPart,
     ] {
         let gateway = stage.faulty_gateway(fault).await;
         let step = format!("{fault:?}");
