@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("sandbox-agent: {}", error.message);
+            crate::log::warn(format_args!("{}", error.message));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@
 //! a shell ([`cli`]). Both go through the same verbs: [`backup::create`],
 //! [`mount::Mounts::restore`], [`mount::Mounts::unmount`].
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stderr)]
 
 pub mod archive;
 pub mod backup;
@@ -14,6 +15,7 @@ pub mod exec;
 pub mod files;
 pub mod fuse;
 pub mod init;
+mod log;
 pub mod mount;
 pub mod paths;
 mod progress;

@@ -421,7 +421,9 @@ impl Mounts {
             // The restore has succeeded. What is left of the old one has its
             // record, and goes with the next attempt.
             if let Err(error) = old.discard(true) {
-                eprintln!("sandbox-agent: an older restore could not be removed: {error}");
+                crate::log::warn(format_args!(
+                    "an older restore could not be removed: {error}"
+                ));
             }
         }
         Ok(())
@@ -586,10 +588,10 @@ fn reattach(slots: &[Slot]) {
 fn attach_all(slots: Vec<&Slot>) {
     for slot in slots.into_iter().rev() {
         if let Err(error) = slot.attach() {
-            eprintln!(
-                "sandbox-agent: {} could not be put back: {error}",
+            crate::log::warn(format_args!(
+                "{} could not be put back: {error}",
                 slot.record.dir
-            );
+            ));
         }
     }
 }

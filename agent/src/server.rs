@@ -131,7 +131,9 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
     let store = Store::new(config.store_timeout)?;
     let mounts = Mounts::new(state.clone(), store.clone(), config.cache_bytes);
     if let Err(error) = mounts.clean_up().await {
-        eprintln!("sandbox-agent: something of an earlier agent could not be removed: {error}");
+        crate::log::warn(format_args!(
+            "something of an earlier agent could not be removed: {error}"
+        ));
     }
     let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;

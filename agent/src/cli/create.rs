@@ -170,7 +170,7 @@ impl Arguments {
         if says_to_stdout {
             print(&text)?;
         } else {
-            eprint!("{text}");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
         }
         Ok(match outcome.counts.unreadable {
             0 => ExitCode::SUCCESS,

@@ -51,7 +51,10 @@ impl Mounts {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        eprintln!("sandbox-agent: {} is not served: {error}", slot.record.dir);
+                        crate::log::warn(format_args!(
+                            "{} is not served: {error}",
+                            slot.record.dir
+                        ));
                     }
                 }
                 tokio::time::sleep(pause(failures)).await;

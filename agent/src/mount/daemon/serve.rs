@@ -146,7 +146,7 @@ async fn listen(archive: Arc<LazyArchive>, listener: UnixListener) {
             Ok((stream, _)) => drop(tokio::spawn(converse(Arc::clone(&archive), stream))),
             // It is usually for want of file descriptors, and not over at once.
             Err(error) => {
-                eprintln!("sandbox-agent: cannot be asked: {error}");
+                crate::log::warn(format_args!("cannot be asked: {error}"));
                 tokio::time::sleep(PAUSE).await;
             }
         }

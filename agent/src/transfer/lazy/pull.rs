@@ -79,7 +79,7 @@ impl Shared {
     pub(super) async fn pull(self: &Arc<Self>) {
         let (mut pause, longest) = PAUSE;
         while let Err(error) = self.fill().await {
-            eprintln!("sandbox-agent: the archive is not whole: {error}");
+            crate::log::warn(format_args!("the archive is not whole: {error}"));
             {
                 let mut state = self.lock();
                 state.problem = Some(error.to_string());
