@@ -141,6 +141,27 @@ async fn an_archive_that_does_not_fit_any_more_is_not_unpacked() {
 }
 
 #[tokio::test]
+async fn what_an_agent_says_may_be_lost_and_it_goes_on() {
+    let playground = Playground::new();
+    // It has something to say about this.
+    let slot = playground.state_dir().join("mounts/broken");
+    std::fs::create_dir_all(&slot).unwrap();
+    std::fs::write(slot.join("record.json"), "{").unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.stderr(full);
+    let agent = Agent::start_by(command, &playground);
+    let echo = json!({ "command": "echo here" });
+    assert!(
+        agent
+            .try_post(paths::EXEC, &echo)
+            .await
+            .unwrap()
+            .contains("here")
+    );
+}
+
+#[tokio::test]
 async fn unpacking_that_runs_out_of_room_leaves_nothing() {
     require_mounts();
     let playground = Playground::new();
@@ -197,11 +218,12 @@ async fn a_restored_directory_on_a_full_disk_loses_nothing_not_even_with_its_dae
         let error = write_too_much(&path.join("large"));
         let full = Errno::NOSPC.raw_os_error();
         assert_eq!(error.raw_os_error(), Some(full), "{strategy}: {error}");
+        // Its room comes back when the kernel has let go of it.
+        let slack = MIB / 4 / statvfs(&state).unwrap().f_frsize;
         std::fs::remove_file(path.join("large")).unwrap();
+        eventually("room comes back", || room() + slack >= before).await;
         std::fs::write(path.join("small"), vec![1; MIB as usize]).unwrap();
         std::fs::remove_file(path.join("small")).unwrap();
-
-        let slack = MIB / 4 / statvfs(&state).unwrap().f_frsize;
         eventually("room comes back", || room() + slack >= before).await;
 
         // Now there is no room even for names, where they take any.
