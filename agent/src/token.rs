@@ -7,7 +7,7 @@
 //! itself, and what it is then has the token on its standard input.
 
 use std::{
-    env::{args_os, var_os},
+    env::{args_os, current_exe, var_os},
     io::{self, Read, Write},
     os::unix::process::CommandExt,
     process::Command,
@@ -34,7 +34,7 @@ pub(crate) fn take_from_environment() -> io::Result<()> {
     writer.write_all(token.as_encoded_bytes())?;
     drop(writer);
     let mut args = args_os();
-    Err(Command::new("/proc/self/exe")
+    Err(Command::new(current_exe()?)
         .arg0(args.next().unwrap_or_default())
         .args(args)
         .env(TOKEN, ON_STDIN)

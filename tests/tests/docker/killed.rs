@@ -110,9 +110,9 @@ async fn an_agent_that_dies_takes_its_container_with_it(stage: Arc<DockerStage>)
     let args = json!([backup, { "autoRestore": true }]);
     let _: RestoreBackupResult = sandbox.call("restoreBackup", args).await.unwrap();
     sandbox.run("echo changed > file").await;
-    let kill = "for process in /proc/[0-9]*; do \
-                  [ $(readlink $process/exe) = /usr/local/bin/sandbox-agent ] && \
-                  kill -9 ${process#/proc/}; done";
+    // The brackets keep it from finding itself.
+    let kill = "for found in $(grep -lsxz '\\(.*/\\)\\?[s]andbox-agent' /proc/[0-9]*/cmdline); do \
+                  process=${found%/cmdline}; kill -9 ${process#/proc/}; done";
     assert_says_so(&sandbox.exec(kill, json!({})).await.unwrap_err());
 
     // The platform takes a moment to see that it has ended.
