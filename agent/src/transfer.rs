@@ -196,16 +196,7 @@ impl Store {
             &self.proxied
         }
     }
-}
 
-fn parse_url(url: &str) -> Result<Url, TransferError> {
-    Url::parse(url)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or(TransferError::BadUrl)
-}
-
-impl Store {
     /// The error that an answer stands for.
     async fn refusal(&self, response: reqwest::Response) -> TransferError {
         let status = response.status();
@@ -229,6 +220,13 @@ impl Store {
             },
         }
     }
+}
+
+fn parse_url(url: &str) -> Result<Url, TransferError> {
+    Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or(TransferError::BadUrl)
 }
 
 /// The `Code` of an S3 error document: an identifier, never anything else.
