@@ -503,8 +503,11 @@ pub struct BackupMetadata {
     pub size_bytes: u64,
     /// Seconds from `created_at` until the backup can no longer be restored.
     pub ttl: Ttl,
-    /// When the backup was made.
-    #[serde(with = "time::serde::rfc3339")]
+    /// When the backup was made. In UTC, whatever offset it is read with.
+    #[serde(
+        serialize_with = "time::serde::rfc3339::serialize",
+        deserialize_with = "in_utc"
+    )]
     pub created_at: OffsetDateTime,
     /// `sha256` and `partSizeBytes`; absent from other writers.
     #[serde(flatten)]
@@ -525,6 +528,15 @@ pub struct BackupMetadata {
     /// [`METADATA_VERSION`] of the writer; absent from other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format_version: Option<u32>,
+}
+
+/// Reads a moment that can be written again: in UTC, one of the years 0 to 9999
+/// (RFC 3339, section 1).
+fn in_utc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    time::serde::rfc3339::deserialize(deserializer)?
+        .checked_to_offset(time::UtcOffset::UTC)
+        .filter(|moment| moment.year() >= 0)
+        .ok_or_else(|| de::Error::custom("not in the years 0 to 9999 of UTC"))
 }
 
 impl BackupMetadata {
