@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::{env, time::Instant};
+use std::{env, process::Command, time::Instant};
 
 use anyhow::{Context, Result};
 
@@ -16,6 +16,7 @@ pub fn run() -> Result<()> {
     let started = Instant::now();
     let tools = step("Set-up", setup::all)?.node;
     step("Format", || cargo(&["fmt", "--all", "--check"]))?;
+    step("Dependencies", dependencies)?;
     step("Lints", || {
         cargo(&[
             "clippy",
@@ -103,6 +104,26 @@ fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     process::run(process::cargo().args(arguments))
+}
+
+/// Judges the crates that this project depends on by `deny.toml`.
+fn dependencies() -> Result<()> {
+    let program = setup::cargo_deny()?;
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .current_dir(project::root())
+            .args(["--workspace", "--log-level=error"])
+            .args(arguments);
+        command
+    };
+    process::run(deny(&["check", "--hide-inclusion-graph"]).args(["bans", "licenses", "sources"]))?;
+    if deny(&["fetch", "db"]).output()?.status.success() {
+        process::run(&mut deny(&["check", "--hide-inclusion-graph", "advisories"]))
+    } else {
+        println!("   NOT looked for: security advisories, whose database cannot be fetched here");
+        Ok(())
+    }
 }
 
 /// What `wrangler deploy` checks and bundles, without an account and without

@@ -39,6 +39,7 @@ pub fn all() -> Result<WorkerTools> {
     system::ensure()?;
     agent()?;
     schemathesis()?;
+    cargo_deny()?;
     worker()
 }
 
@@ -46,7 +47,14 @@ pub fn all() -> Result<WorkerTools> {
 /// path.
 pub fn schemathesis() -> Result<PathBuf> {
     let (cache, _lock) = cache()?;
-    python::schemathesis(&cache)
+    python::ensure(&cache, &python::SCHEMATHESIS)
+}
+
+/// Installs what judges the crates that this project depends on, and gives its
+/// path.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let (cache, _lock) = cache()?;
+    python::ensure(&cache, &python::CARGO_DENY)
 }
 
 /// Installs what the benchmarks measure with, and the programs they compare with.
