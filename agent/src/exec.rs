@@ -7,7 +7,9 @@
 //!   then, even if something it left in the background keeps the pipes open;
 //!   what that writes later is discarded, so that it does not die of `SIGPIPE`;
 //! - the timeout, and a reader that goes away, kill the whole process group;
-//! - the agent's own variables, its token above all, are not inherited.
+//! - the agent's own variables, its token above all, are not inherited;
+//! - where memory runs out, a command is killed before what serves restored
+//!   directories is.
 
 use std::{
     io,
@@ -41,6 +43,8 @@ const TIMED_OUT: i32 = 124;
 const CHUNK: usize = 64 << 10;
 /// How long a killed shell may take to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+/// The first to be killed (`proc_pid_oom_score_adj(5)`).
+const OOM_SCORE_ADJ: &str = "1000";
 /// Prefix of the variables that belong to the agent.
 const PRIVATE_VARIABLES: &str = "SANDBOX_AGENT_";
 
@@ -123,6 +127,10 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
     }
     let started = Instant::now();
     let mut child = command.spawn()?;
+    if let Some(pid) = child.id() {
+        // What it starts inherits it. Where it cannot be set, it runs all the same.
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE_ADJ);
+    }
     let stdin = child.stdin.take().zip(options.stdin);
     Ok(Running {
         group: Group(child),

@@ -212,7 +212,7 @@ struct Building {
 impl Drop for Building {
     fn drop(&mut self) {
         if !self.succeeded {
-            // Nobody is left to be told. Its record stays, for another try.
+            // Nobody is left to be told. Its record stays for the next restore.
             let _ = self.slot.discard(true);
         }
     }
@@ -310,9 +310,14 @@ impl Mounts {
             ),
         };
         let unpacks = capability.strategy == Strategy::Extract;
-        let (state, cache_bytes) = (self.state.clone(), self.cache_bytes);
+        let (mounts, cache_bytes) = (self.clone(), self.cache_bytes);
         let building = blocking(move || {
-            let slot = Slot::create(&state, |slot| Record {
+            if let Err(error) = mounts.remove_failed() {
+                crate::log::warn(format_args!(
+                    "what a failed restore has left could not be removed: {error}"
+                ));
+            }
+            let slot = Slot::create(&mounts.state, |slot| Record {
                 copy: unpacks.then(|| Copy {
                     path: beside(&target, slot),
                     identity: None,
@@ -368,6 +373,14 @@ impl Mounts {
         // It has succeeded, even if this process cannot see so now.
         let attached = slot.status(MountState::Active);
         Ok(self.look_at(slot).await.unwrap_or(attached))
+    }
+
+    /// Removes what restores that failed could not remove then: whatever they
+    /// were short of may be there again.
+    fn remove_failed(&self) -> Result<(), MountError> {
+        let _lock = self.state.lock()?;
+        Slot::remove_unrecorded(&self.state)?;
+        discard_all(Slot::all(&self.state)?, true, |slot| !slot.record.complete)
     }
 
     /// Fetches and checks all of an archive.

@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header::ETAG},
+    http::{HeaderValue, Method, StatusCode, Uri, header::ETAG},
     response::Response,
 };
 use futures::StreamExt;
@@ -85,12 +85,13 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Faults {
     fault: Fault,
-    /// Requests that were seen since the fault was set.
+    /// Requests that were seen since the fault was set, in their order.
+    requests: Vec<(Method, Uri)>,
+    /// Those and their ranges, once each.
     seen: HashSet<String>,
     parts: usize,
     failures: usize,
     held: usize,
-    archive_ids: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,7 +161,21 @@ impl FaultyGateway {
 
     /// The backups whose archives were asked for since the fault was set.
     pub fn archive_ids(&self) -> BTreeSet<String> {
-        self.inner.faults().archive_ids.clone()
+        let ids = |(_, uri): &(Method, Uri)| uri.path().split('/').nth_back(1).map(str::to_owned);
+        self.inner
+            .faults()
+            .requests
+            .iter()
+            .filter_map(ids)
+            .collect()
+    }
+
+    /// The presigned URLs that were used with this method since the fault was set.
+    pub fn urls(&self, method: &Method) -> Vec<String> {
+        let faults = self.inner.faults();
+        let used = faults.requests.iter().filter(|(used, _)| used == method);
+        used.map(|(_, uri)| format!("{}{}", self.address, key_and_query(uri)))
+            .collect()
     }
 }
 
@@ -181,9 +196,9 @@ impl Inner {
         let mut faults = self.faults();
         let is_part = request.method() == Method::PUT;
         faults.parts += usize::from(is_part);
-        if let Some(id) = request.uri().path().split('/').nth_back(1) {
-            faults.archive_ids.insert(id.to_owned());
-        }
+        faults
+            .requests
+            .push((request.method().clone(), request.uri().clone()));
         let range = request.headers().get("range");
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
@@ -261,10 +276,14 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     }
 }
 
+/// What of a request's target names the object and what may be done with it.
+fn key_and_query(uri: &Uri) -> String {
+    uri.to_string().trim_start_matches("/gateway").to_owned()
+}
+
 async fn pass_on(inner: &Inner, request: Request, verdict: Verdict) -> anyhow::Result<Response> {
     let (head, body) = request.into_parts();
-    let key_and_query = head.uri.to_string();
-    let key_and_query = key_and_query.trim_start_matches("/gateway");
+    let url = format!("{}{}", inner.target, key_and_query(&head.uri));
     let mut headers = head.headers;
     headers.remove("host");
     let mut body = to_bytes(body, usize::MAX).await?.to_vec();
@@ -275,7 +294,7 @@ async fn pass_on(inner: &Inner, request: Request, verdict: Verdict) -> anyhow::R
     }
     let response = inner
         .client
-        .request(head.method, format!("{}{key_and_query}", inner.target))
+        .request(head.method, url)
         .headers(headers)
         .body(body)
         .send()

@@ -119,7 +119,11 @@ fn dependencies() -> Result<()> {
     };
     process::run(deny(&["check", "--hide-inclusion-graph"]).args(["bans", "licenses", "sources"]))?;
     if deny(&["fetch", "db"]).output()?.status.success() {
-        process::run(&mut deny(&["check", "--hide-inclusion-graph", "advisories"]))
+        process::run(&mut deny(&[
+            "check",
+            "--hide-inclusion-graph",
+            "advisories",
+        ]))
     } else {
         println!("   NOT looked for: security advisories, whose database cannot be fetched here");
         Ok(())

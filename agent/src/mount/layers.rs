@@ -283,9 +283,10 @@ impl Slot {
     pub(super) fn relieve(&self) -> Result<(), MountError> {
         let place = Place::find(&self.record.target)?;
         let target = place.open()?;
-        let dead = table::topmost(&self.record.target)?
-            .filter(|entry| self.record.devices.contains(&entry.device));
-        let is_covered = dead.is_some_and(|dead| place.mount_id().ok() == Some(dead.id));
+        let is_covered = match table::topmost(&self.record.target)? {
+            Some(top) => self.is_ours(&top.device)? && place.mount_id().ok() == Some(top.id),
+            None => false,
+        };
         let tree = open_tree(
             CWD,
             self.root(),

@@ -13,6 +13,7 @@ mod files;
 mod harness;
 mod killed;
 mod lazy;
+mod memory;
 mod races;
 mod restores;
 mod routes;

@@ -531,6 +531,38 @@ async fn after_being_killed_a_new_agent_keeps_what_lives_and_removes_the_rest() 
 }
 
 #[tokio::test]
+async fn what_a_failed_restore_has_left_goes_with_the_next() {
+    require_mounts();
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = agent.backup(&playground.small_tree("source"), &store).await;
+    agent.status().await;
+    let quiet = playground.footprint();
+    let dir = playground.text("next");
+    for strategy in Strategy::ALL {
+        let left = playground.text("left");
+        let request = restore_request(&left, &store, &archive, Some(strategy));
+        agent.restored(&request).await;
+        // As if it had failed after that, and could not remove anything.
+        let slots = std::fs::read_dir(playground.state_dir().join("mounts")).unwrap();
+        let slot = slots.last().unwrap().unwrap().path();
+        let record = slot.join("record.json");
+        let failed = text(&record).replace(r#""complete":true"#, r#""complete":false"#);
+        assert_ne!(failed, text(&record));
+        std::fs::write(record, failed).unwrap();
+        let unrecorded = playground.state_dir().join("mounts/unrecorded");
+        std::fs::create_dir(&unrecorded).unwrap();
+
+        let request = restore_request(&dir, &store, &archive, None);
+        agent.restored(&request).await;
+        assert!(!slot.exists() && !unrecorded.exists(), "{strategy}");
+        assert!(!playground.path("left").exists(), "{strategy}");
+        agent.unmount(&dir).await;
+        assert_eq!(playground.footprint(), quiet, "{strategy}");
+    }
+}
+
+#[tokio::test]
 async fn terminating_takes_everything_away() {
     require_mounts();
     let playground = Playground::new();

@@ -42,6 +42,7 @@ mod rust_client;
 mod sandboxctl;
 mod scale;
 mod selection;
+mod signed_urls;
 mod soak;
 mod store_faults;
 mod verify;
@@ -90,6 +91,7 @@ fn all() -> Vec<Tests> {
         sandboxctl::tests(),
         scale::tests(),
         selection::tests(),
+        signed_urls::tests(),
         soak::tests(),
         store_faults::tests(),
         verify::tests(),
