@@ -5,6 +5,8 @@
 //! The documents are valid ones with one or more values replaced, removed or
 //! added, which get further than random bytes do.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Debug;
 
 use proptest::prelude::*;

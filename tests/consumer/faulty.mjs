@@ -1,6 +1,7 @@
 // The sandbox Worker with a bucket that fails on demand: the real one, wrapped.
 // `reset` ends the Durable Object on the spot, as an eviction would; `size` and
 // `etag` make `head` tell others than the object has.
+import { memoryBytes } from "./webassembly.mjs";
 import worker, { Sandbox as Plain } from "../../worker/entry.mjs";
 
 export default worker;
@@ -127,6 +128,11 @@ export class Sandbox extends Plain {
     const { sql } = this.ctx.storage;
     const count = (table) => sql.exec(`SELECT count(*) AS rows FROM ${table}`).one().rows;
     return { backups: count("backups"), operations: count("operations"), log: count("log") };
+  }
+
+  /** Bytes of memory that the Worker's WebAssembly has, for all its objects. */
+  memoryBytes() {
+    return memoryBytes();
   }
 
   /** How many of its uploads still take parts; none does afterwards. */

@@ -7,7 +7,7 @@
 use std::{fmt, fs, io, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use xtask::project;
 
@@ -79,7 +79,7 @@ const fn bytes(owner: Owner, name: &'static str, may_grow: u64) -> Kind {
 }
 
 /// In the order in which [`Levels::take`] counts.
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     count(Owner::Sandbox, "processes in a container", 0),
     // Connections of callers that stay open for some time.
     count(Owner::Sandbox, "open files of an agent", 4),
@@ -101,6 +101,8 @@ const KINDS: [Kind; 20] = [
     count(Owner::All, "processes", 0),
     count(Owner::All, "open files of the container host", 8),
     bytes(Owner::All, "memory of the container host", 16 * MIB),
+    // What a Durable Object waits for when it is reset stays for ever.
+    bytes(Owner::All, "memory of the Worker's WebAssembly", 4 * MIB),
     count(Owner::All, "open files of workerd", 8),
     // It plays R2 and the storage of Durable Objects, too, and grows with every
     // request, even if nothing is killed.
@@ -131,7 +133,8 @@ impl Levels {
             }
         }
         let objects = stage.bucket.keys("backups/").await.len() as u64;
-        let outside = outside(objects)?;
+        let sandbox = sandboxes.first().context("no sandbox")?;
+        let outside = outside(objects, ask(sandbox, "memoryBytes").await?)?;
         let mut sample = [0; KINDS.len()];
         let levels = most.into_iter().chain(outside);
         for (place, level) in sample.iter_mut().zip(levels) {
@@ -212,11 +215,7 @@ async fn inside(sandbox: &Sandbox) -> Result<[u64; 10]> {
     let numbers: Option<[u64; 6]> = numbers.ok().and_then(|numbers| numbers.try_into().ok());
     let [processes, files, memory, mounts, own_files, disk] =
         numbers.with_context(|| format!("these are no six numbers: {counted}"))?;
-    let stub = sandbox.clone().bare_stub();
-    let rows: Rows = stub
-        .call("rows", json!([]))
-        .await
-        .map_err(|thrown| anyhow::anyhow!("{thrown:?}"))?;
+    let rows: Rows = ask(sandbox, "rows").await?;
     Ok([
         processes,
         files,
@@ -231,8 +230,14 @@ async fn inside(sandbox: &Sandbox) -> Result<[u64; 10]> {
     ])
 }
 
+/// What a sandbox of [`Setup::Faulty`](crate::consumer::Setup) says of itself.
+async fn ask<T: DeserializeOwned>(sandbox: &Sandbox, what: &str) -> Result<T> {
+    let answer = sandbox.clone().bare_stub().call(what, json!([])).await;
+    answer.map_err(|thrown| anyhow::anyhow!("{thrown:?}"))
+}
+
 /// Levels of all that runs, in the order of [`KINDS`].
-fn outside(objects: u64) -> Result<[u64; 10]> {
+fn outside(objects: u64, web_assembly: u64) -> Result<[u64; 11]> {
     let target = project::target_dir();
     let store = target.join("e2e/wrangler/state/v3/r2");
     let used = disk_usage(&store).with_context(|| store.display().to_string())?;
@@ -261,6 +266,7 @@ fn outside(objects: u64) -> Result<[u64; 10]> {
         below.len() as u64,
         host.open_files(),
         host.resident,
+        web_assembly,
         workerd().map(Process::open_files).sum(),
         workerd().map(|process| process.resident).sum(),
     ])

@@ -291,7 +291,8 @@ fn parse_timestamp(text: &str) -> Option<OffsetDateTime> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+    let is_digit = |byte: u8| byte.is_ascii_hexdigit();
+    if !text.bytes().all(is_digit) || !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len())
