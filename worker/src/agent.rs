@@ -67,7 +67,10 @@ impl Agent {
             return Ok(response);
         }
         let text = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
-        Err(serde_json::from_slice(&text).unwrap_or_else(|_| {
+        let said: Option<SandboxError> = serde_json::from_slice(&text).ok();
+        // Each container has a token of its own: this one has replaced ours.
+        let said = said.filter(|error| error.code != ErrorCode::Unauthorized);
+        Err(said.unwrap_or_else(|| {
             SandboxError::new(
                 ErrorCode::ContainerUnavailable,
                 format!("the agent answered {status}; it is safe to try again"),

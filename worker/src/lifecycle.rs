@@ -123,6 +123,13 @@ impl std::ops::Deref for AgentInUse {
     }
 }
 
+impl AgentInUse {
+    /// Whether it is in the container that this one is, or was, in.
+    pub fn is(&self, other: &Rc<Agent>) -> bool {
+        Rc::ptr_eq(&self.agent, other)
+    }
+}
+
 impl Lifecycle {
     /// The container of the Durable Object whose state this is.
     pub fn new(state: State, config: Rc<Config>) -> Self {
@@ -158,6 +165,11 @@ impl Lifecycle {
         Ok(AgentInUse { agent, _use })
     }
 
+    /// The agent of the container that ran when this object last looked.
+    pub fn known_agent(&self) -> Option<Rc<Agent>> {
+        self.agent.borrow().clone()
+    }
+
     /// The agent if its container runs; starts nothing.
     pub async fn running_agent(&self) -> Result<Option<Rc<Agent>>> {
         let _one_at_a_time = self.starting.lock().await;
@@ -165,8 +177,7 @@ impl Lifecycle {
     }
 
     async fn connected(&self) -> Result<Option<Rc<Agent>>> {
-        let known = self.agent.borrow().clone();
-        if let Some(agent) = known {
+        if let Some(agent) = self.known_agent() {
             if agent.container().is_running().await? {
                 return Ok(Some(agent));
             }
@@ -200,9 +211,12 @@ impl Lifecycle {
         self.put_back.borrow().clone().unwrap_or_default()
     }
 
-    /// Notes how putting things back into this container went.
-    pub fn set_put_back(&self, failures: Vec<Failure>) {
-        *self.put_back.borrow_mut() = Some(failures);
+    /// Notes how putting things back into the container of `agent` went, unless
+    /// that is gone.
+    pub fn set_put_back(&self, agent: &AgentInUse, failures: Vec<Failure>) {
+        if self.known_agent().is_some_and(|known| agent.is(&known)) {
+            *self.put_back.borrow_mut() = Some(failures);
+        }
     }
 
     fn remember(&self, agent: Agent) -> Rc<Agent> {

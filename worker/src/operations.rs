@@ -195,6 +195,11 @@ impl Operations {
         result
     }
 
+    /// The container.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
     /// Operations that have ended.
     pub fn log(&self) -> &OperationLog {
         &self.log

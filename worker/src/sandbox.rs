@@ -288,12 +288,12 @@ impl Sandbox {
     /// The agent, in a container that has what is to be put back in it.
     async fn agent(&self) -> Result<AgentInUse> {
         let agent = self.lifecycle.agent().await?;
-        if !self.lifecycle.is_put_back() {
-            self.operations
-                .run(Cancellation::default(), auto_restore::put_back)
-                .await?;
+        if self.lifecycle.is_put_back() {
+            return Ok(agent);
         }
-        Ok(agent)
+        self.operations
+            .run(Cancellation::default(), auto_restore::put_back)
+            .await
     }
 
     /// Runs a command to its end.
@@ -434,16 +434,22 @@ impl Sandbox {
     }
 }
 
+/// Makes a backup of the container that runs now: one that takes its place
+/// meanwhile has nothing of what is to be kept.
 async fn create_backup(
     operations: &Operations,
     options: BackupOptions,
     operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<CreatedBackup> {
+    let meant = operations.lifecycle().known_agent();
     operations
         .run(cancellation, async |context| {
-            auto_restore::put_back(context).await?;
-            create::create(context, options, operation).await
+            let agent = auto_restore::put_back(context).await?;
+            if meant.is_some_and(|meant| !agent.is(&meant)) {
+                return Err(create::replaced_error());
+            }
+            create::create(context, &agent, options, operation).await
         })
         .await
 }

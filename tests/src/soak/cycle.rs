@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Log,
-    disturbance::{Disturbance, Moment},
+    disturbance::{Disturbance, Moment, What},
 };
 use crate::{
     consumer::{Called, Sandbox, Thrown},
@@ -245,6 +245,14 @@ impl Player {
         };
         let keys = self.stage.bucket.keys_of(&backup.id).await;
         ensure!(keys.len() == 2, "of the backup there is {keys:?}");
+        if disturbance.is_some_and(|it| it.what == What::ContainerStopped) {
+            let counts = self.stage.bucket.metadata(&backup.id).await.counts;
+            if counts.is_some_and(|counts| counts.files == 0) {
+                self.log("stopped before the backup was asked for");
+                self.delete(&backup.id).await?;
+                return Ok(None);
+            }
+        }
         Ok(Some(backup))
     }
 

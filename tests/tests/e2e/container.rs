@@ -1,6 +1,6 @@
 //! The container goes away: killed by the host, or stopped by its user.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join;
 use sandbox_shared::DirectoryBackup;
@@ -11,6 +11,7 @@ crate::tests![
     the_next_call_starts_another,
     a_call_under_way_says_so,
     a_backup_under_way_is_not_a_success,
+    a_backup_is_of_the_container_that_was_meant,
     mounts_are_gone_and_come_back_by_restoring_again,
 ];
 
@@ -68,6 +69,40 @@ async fn a_backup_under_way_is_not_a_success(stage: Arc<Stage>) {
     let backup = sandbox.backup("/workspace").await;
     sandbox.restore_backup(&backup).await.unwrap();
     assert_eq!(sandbox.read("/workspace/file").await, "x\n");
+}
+
+async fn a_backup_is_of_the_container_that_was_meant(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("killed-before-a-backup");
+    let files_of = async |backup: &DirectoryBackup| {
+        let counts = stage.bucket.metadata(&backup.id).await.counts;
+        counts.unwrap().files
+    };
+    sandbox.run("echo x > file").await;
+    stage.kill_container(&sandbox).await;
+    let options = json!({ "dir": "/workspace" });
+    let error = sandbox.create_backup(options.clone()).await.unwrap_err();
+    assert_eq!(error.code(), "OPERATION_INTERRUPTED", "{error:?}");
+    assert_eq!(error.context.unwrap()["committed"], false);
+    // Now its caller knows, and whoever still wants one gets it.
+    let backup = sandbox.backup("/workspace").await;
+    assert_eq!(files_of(&backup).await, 0);
+
+    // While it begins.
+    for milliseconds in 0..15 {
+        sandbox.run("echo x > file").await;
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            stage.kill_container(&sandbox).await;
+        };
+        let (created, ()) = join(sandbox.create_backup(options.clone()), kill).await;
+        match created {
+            Ok(backup) => assert_eq!(files_of(&backup).await, 1, "{milliseconds}"),
+            Err(error) => {
+                let codes = ["CONTAINER_UNAVAILABLE", "OPERATION_INTERRUPTED"];
+                assert!(codes.contains(&error.code()), "{error:?}");
+            }
+        }
+    }
 }
 
 async fn mounts_are_gone_and_come_back_by_restoring_again(stage: Arc<Stage>) {

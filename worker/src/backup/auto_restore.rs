@@ -13,7 +13,10 @@ use sandbox_shared::{
 use serde::{Deserialize, Serialize};
 
 use super::{Context, restore};
-use crate::{agent::Agent, lifecycle::Lifecycle};
+use crate::{
+    agent::Agent,
+    lifecycle::{AgentInUse, Lifecycle},
+};
 
 /// Where the list is kept in storage.
 const KEY: &str = "auto-restores";
@@ -127,14 +130,14 @@ pub async fn take_heart(storage: &worker::Storage) -> Result<()> {
 }
 
 /// Restores what is to be put back and is not there, for the operation that
-/// comes first in a container. It fails with one failure, which names the
-/// directory. The next operation tries again, but nobody is told twice, in one
-/// container, of what is gone for good.
-pub async fn put_back(context: &Context<'_>) -> Result<()> {
+/// comes first in a container, and gives the agent that is in it. It fails with
+/// one failure, which names the directory. The next operation tries again, but
+/// nobody is told twice, in one container, of what is gone for good.
+pub async fn put_back(context: &Context<'_>) -> Result<AgentInUse> {
     // Whether a container has started shows when its agent is asked for.
     let agent = context.lifecycle.agent().await?;
     if context.lifecycle.is_put_back() {
-        return Ok(());
+        return Ok(agent);
     }
     let mut failures = attempt(context, &agent).await?;
     let reported = failures.first().cloned();
@@ -145,8 +148,8 @@ pub async fn put_back(context: &Context<'_>) -> Result<()> {
         given_up.push(lasting);
         storage.put(GIVEN_UP, given_up).await.map_err(failed)?;
     }
-    context.lifecycle.set_put_back(failures);
-    reported.map_or(Ok(()), |failure| Err(failure.error))
+    context.lifecycle.set_put_back(&agent, failures);
+    reported.map_or(Ok(agent), |failure| Err(failure.error))
 }
 
 /// Puts back what is not there for somebody who is not to hear of failures: the

@@ -23,9 +23,10 @@ use sandbox_shared::{
     report::CreatedBackup,
 };
 
-/// Makes a backup.
+/// Makes a backup of what `agent` has.
 pub async fn create(
     context: &Context<'_>,
+    agent: &Agent,
     options: BackupOptions,
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
@@ -46,11 +47,10 @@ pub async fn create(
     context.begin(OperationKind::CreateBackup, &id, &options.dir);
     let stored = async {
         context.lifecycle.recover_later().await?;
-        let agent = context.lifecycle.agent().await?;
         let mut upload = Upload {
             id: &id,
             operation: &operation,
-            agent: &agent,
+            agent,
             presigner: &presigner,
             bucket: &bucket,
             journal: context.journal,
@@ -110,6 +110,16 @@ pub async fn create(
             Err(error)
         }
     }
+}
+
+/// The error of a backup whose container has ended before it could begin.
+pub fn replaced_error() -> SandboxError {
+    SandboxError::new(
+        ErrorCode::OperationInterrupted,
+        "the container that was to be backed up has ended, with all that it had on disk; nothing \
+         was stored. A backup that is made now is of the container that has taken its place",
+    )
+    .with("committed", false)
 }
 
 /// One archive on its way into the bucket.
