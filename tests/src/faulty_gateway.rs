@@ -85,8 +85,9 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Faults {
     fault: Fault,
-    /// Requests that were seen since the fault was set, in their order.
-    requests: Vec<(Method, Uri)>,
+    /// Methods, keys and queries of the requests since the fault was set, in their
+    /// order.
+    requests: Vec<(Method, String)>,
     /// Those and their ranges, once each.
     seen: HashSet<String>,
     parts: usize,
@@ -161,20 +162,20 @@ impl FaultyGateway {
 
     /// The backups whose archives were asked for since the fault was set.
     pub fn archive_ids(&self) -> BTreeSet<String> {
-        let ids = |(_, uri): &(Method, Uri)| uri.path().split('/').nth_back(1).map(str::to_owned);
-        self.inner
-            .faults()
+        let faults = self.inner.faults();
+        let paths = faults
             .requests
             .iter()
-            .filter_map(ids)
-            .collect()
+            .filter_map(|(_, of)| of.split('?').next());
+        let ids = paths.filter_map(|path| path.split('/').nth_back(1));
+        ids.map(str::to_owned).collect()
     }
 
     /// The presigned URLs that were used with this method since the fault was set.
     pub fn urls(&self, method: &Method) -> Vec<String> {
         let faults = self.inner.faults();
         let used = faults.requests.iter().filter(|(used, _)| used == method);
-        used.map(|(_, uri)| format!("{}{}", self.address, key_and_query(uri)))
+        used.map(|(_, of)| format!("{}{of}", self.address))
             .collect()
     }
 }
@@ -198,7 +199,7 @@ impl Inner {
         faults.parts += usize::from(is_part);
         faults
             .requests
-            .push((request.method().clone(), request.uri().clone()));
+            .push((request.method().clone(), key_and_query(request.uri())));
         let range = request.headers().get("range");
         let what = format!("{} {} {range:?}", request.method(), request.uri());
         let is_first_attempt = faults.seen.insert(what);
