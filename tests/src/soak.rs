@@ -56,7 +56,11 @@ impl Outcome {
     pub fn report(&self) -> String {
         let list = |counts: Vec<(String, u32)>| {
             let counts = counts.iter().map(|(what, times)| format!("{what} {times}"));
-            counts.collect::<Vec<_>>().join(", ")
+            let counts = counts.collect::<Vec<_>>();
+            match counts.is_empty() {
+                true => "nothing".to_owned(),
+                false => counts.join(", "),
+            }
         };
         let restores = self.restores.iter();
         let restores = restores.map(|(strategy, times)| (strategy.to_string(), *times));
@@ -130,7 +134,15 @@ pub async fn run(stage: &Arc<Stage>, options: &Options) -> Result<Outcome> {
             Some(strategy) => vec![strategy],
             None => strategies(&sandbox).await?,
         };
-        players.push(Player::new(stage, sandbox, number, seed, strategies, &log));
+        players.push(Player::new(
+            stage,
+            sandbox,
+            number,
+            seed,
+            strategies,
+            options.calm,
+            &log,
+        ));
     }
 
     let cycles = options.cycles.get();

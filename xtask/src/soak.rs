@@ -29,6 +29,9 @@ pub struct Options {
     /// How many sandboxes are at it at once
     #[arg(long, default_value = "3")]
     pub sandboxes: NonZeroU32,
+    /// Kill nothing
+    #[arg(long)]
+    pub calm: bool,
 }
 
 fn strategy(name: &str) -> Result<Strategy> {
@@ -52,6 +55,7 @@ impl Options {
         arguments.extend(self.seed.map(|seed| format!("--seed={seed}")));
         let strategy = self.strategy;
         arguments.extend(strategy.map(|strategy| format!("--strategy={strategy}")));
+        arguments.extend(self.calm.then(|| "--calm".to_owned()));
         arguments
     }
 }

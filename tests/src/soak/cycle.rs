@@ -65,6 +65,8 @@ pub(super) struct Player {
     /// Whether its container lives as long as the soak, so that what its agent
     /// gathers shows.
     spared: bool,
+    /// Whether nothing is killed.
+    calm: bool,
     strategies: Vec<Strategy>,
     log: Arc<Log>,
     cycles: usize,
@@ -81,6 +83,7 @@ impl Player {
         number: u32,
         seed: u64,
         strategies: Vec<Strategy>,
+        calm: bool,
         log: &Arc<Log>,
     ) -> Self {
         Self {
@@ -88,6 +91,7 @@ impl Player {
             sandbox,
             rng: Rng::with_seed(seed.wrapping_add(number.into())),
             spared: number == 0,
+            calm,
             strategies,
             log: Arc::clone(log),
             cycles: 0,
@@ -107,7 +111,7 @@ impl Player {
         self.cycles += 1;
         let strategy = self.strategies[self.cycles % self.strategies.len()];
         let auto_restore = self.rng.bool();
-        let disturbed = self.rng.bool();
+        let disturbed = self.rng.bool() && !self.calm;
         let disturbance = disturbed.then(|| Disturbance::choose(&mut self.rng, self.spared));
         let change = change(&mut self.rng);
         let unmount = self.rng.u8(..3) == 0;

@@ -17,6 +17,7 @@ async fn some_cycles_leave_nothing(stage: Arc<Stage>) {
         seed: Some(6),
         strategy: None,
         sandboxes: NonZeroU32::new(2).unwrap(),
+        calm: false,
     };
     let outcome = soak::run(&stage, &options).await.unwrap();
     assert_eq!(outcome.cycles, 20);
