@@ -434,22 +434,17 @@ impl Sandbox {
     }
 }
 
-/// Makes a backup of the container that runs now: one that takes its place
-/// meanwhile has nothing of what is to be kept.
 async fn create_backup(
     operations: &Operations,
     options: BackupOptions,
     operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<CreatedBackup> {
+    // The container of now, not of when it is this operation's turn.
     let meant = operations.lifecycle().known_agent();
     operations
         .run(cancellation, async |context| {
-            let agent = auto_restore::put_back(context).await?;
-            if meant.is_some_and(|meant| !agent.is(&meant)) {
-                return Err(create::replaced_error());
-            }
-            create::create(context, &agent, options, operation).await
+            create::create(context, meant, options, operation).await
         })
         .await
 }

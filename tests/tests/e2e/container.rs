@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join;
-use sandbox_shared::DirectoryBackup;
+use sandbox_shared::{
+    DirectoryBackup,
+    operation::{OperationOutcome, OperationState},
+};
 use sandbox_tests::{consumer::Called, stage::Stage, tree};
 use serde_json::json;
 
@@ -82,7 +85,11 @@ async fn a_backup_is_of_the_container_that_was_meant(stage: Arc<Stage>) {
     let options = json!({ "dir": "/workspace" });
     let error = sandbox.create_backup(options.clone()).await.unwrap_err();
     assert_eq!(error.code(), "OPERATION_INTERRUPTED", "{error:?}");
-    assert_eq!(error.context.unwrap()["committed"], false);
+    let context = error.context.unwrap();
+    assert_eq!(context["committed"], false);
+    let operation = json!([context["operationId"]]);
+    let outcome: OperationOutcome = sandbox.call("operationOutcome", operation).await.unwrap();
+    assert_eq!(outcome.state, OperationState::NotCommitted);
     // Now its caller knows, and whoever still wants one gets it.
     let backup = sandbox.backup("/workspace").await;
     assert_eq!(files_of(&backup).await, 0);

@@ -4,7 +4,9 @@
 //! restarted in the middle can remove what there is of it. The metadata is
 //! written last: until then, and after any failure, there is no backup.
 
-use super::{Context, cancelled_error};
+use std::rc::Rc;
+
+use super::{Context, auto_restore, cancelled_error};
 use crate::{
     agent::Agent,
     clock, random_bytes,
@@ -23,16 +25,18 @@ use sandbox_shared::{
     report::CreatedBackup,
 };
 
-/// Makes a backup of what `agent` has.
+/// Makes a backup of the container that is `meant`, where one is known: another
+/// that has taken its place has nothing of what is to be kept.
 pub async fn create(
     context: &Context<'_>,
-    agent: &Agent,
+    meant: Option<Rc<Agent>>,
     options: BackupOptions,
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
     let options = options.validate(&context.config.allowed_roots()?)?;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupCreateFailed)?;
+    let agent = auto_restore::put_back(context).await?;
 
     let id = BackupId::from_random(random_bytes()?);
     let operation = operation.unwrap_or_else(|| (&id).into());
@@ -46,11 +50,14 @@ pub async fn create(
         .begin(&operation, OperationKind::CreateBackup, &backup, created_at)?;
     context.begin(OperationKind::CreateBackup, &id, &options.dir);
     let stored = async {
+        if meant.is_some_and(|meant| !agent.is(&meant)) {
+            return Err(replaced_error(&operation));
+        }
         context.lifecycle.recover_later().await?;
         let mut upload = Upload {
             id: &id,
             operation: &operation,
-            agent,
+            agent: &agent,
             presigner: &presigner,
             bucket: &bucket,
             journal: context.journal,
@@ -113,13 +120,14 @@ pub async fn create(
 }
 
 /// The error of a backup whose container has ended before it could begin.
-pub fn replaced_error() -> SandboxError {
+fn replaced_error(operation: &OperationId) -> SandboxError {
     SandboxError::new(
         ErrorCode::OperationInterrupted,
         "the container that was to be backed up has ended, with all that it had on disk; nothing \
          was stored. A backup that is made now is of the container that has taken its place",
     )
     .with("committed", false)
+    .with("operationId", operation.as_str())
 }
 
 /// One archive on its way into the bucket.

