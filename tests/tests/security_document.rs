@@ -44,7 +44,13 @@ fn has_test(text: &str, name: &str) -> bool {
 #[test]
 fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let directories = ["agent/src", "agent/tests", "tests/tests", "worker/src"];
+    let directories = [
+        "agent/src",
+        "agent/tests",
+        "shared/tests",
+        "tests/tests",
+        "worker/src",
+    ];
     let sources: Vec<_> = directories
         .iter()
         .flat_map(|directory| sources(&root.join(directory)))

@@ -43,6 +43,12 @@ impl Group {
         };
         let dir = root.join(format!("agent-test-{:016x}", fastrand::u64(..)));
         std::fs::create_dir(&dir).expect("a control group of one's own");
+        // Nothing is swapped out, in either version.
+        for swap in ["memory.swap.max", "memory.swappiness"].map(|name| dir.join(name)) {
+            if swap.exists() {
+                std::fs::write(swap, "0").unwrap();
+            }
+        }
         Self { dir, limit, events }
     }
 
