@@ -379,8 +379,7 @@ impl Mounts {
     /// were short of may be there again.
     fn remove_failed(&self) -> Result<(), MountError> {
         let _lock = self.state.lock()?;
-        Slot::remove_unrecorded(&self.state)?;
-        discard_all(Slot::all(&self.state)?, true, |slot| !slot.record.complete)
+        discard_failed(&self.state)?.1
     }
 
     /// Fetches and checks all of an archive.
@@ -484,11 +483,7 @@ impl Mounts {
         let (lock, slots, removed) = blocking(move || {
             let lock = state.lock()?;
             state.remove_leftovers()?;
-            Slot::remove_unrecorded(&state)?;
-            let (complete, half_made) = Slot::all(&state)?
-                .into_iter()
-                .partition(|slot| slot.record.complete);
-            let removed = discard_all(half_made, true, |_| true);
+            let (complete, removed) = discard_failed(&state)?;
             put_back(&complete);
             Ok((lock, complete, removed))
         })
@@ -622,6 +617,16 @@ fn put_back(slots: &[Slot]) {
     });
     detached.sort_by_key(|slot| std::cmp::Reverse(slot.record.target.components().count()));
     attach_all(detached);
+}
+
+/// Discards what restores that did not succeed have left. Gives the slots of those
+/// that did, and how that went. The state must be locked.
+fn discard_failed(state: &StateDir) -> Result<(Vec<Slot>, Result<(), MountError>), MountError> {
+    Slot::remove_unrecorded(state)?;
+    let (complete, failed) = Slot::all(state)?
+        .into_iter()
+        .partition(|slot| slot.record.complete);
+    Ok((complete, discard_all(failed, true, |_| true)))
 }
 
 /// Discards some slots, innermost targets first. One that fails does not stop

@@ -124,17 +124,20 @@ proptest! {
 #[test]
 fn documents_without_alterations_are_accepted() {
     let roots = AllowedRoots::default();
-    let read = |document: Value| document.to_string();
-    let code = ErrorCode::InvalidBackupConfig;
-    let options: BackupOptions = from_json(&read(options()), code).unwrap();
-    options.validate(&roots).unwrap();
-    let request: RestoreRequest = from_json(&read(restore()), code).unwrap();
-    request.validate(&roots).unwrap();
-    from_json::<BackupMetadata>(&read(metadata()), code).unwrap();
-    from_json::<ListBackups>(&read(list()), code).unwrap();
-    let prune: PruneBackups = from_json(&read(prune()), code).unwrap();
-    prune.validate().unwrap();
-    from_json::<ExecOptions>(&read(command()), code).unwrap();
+    accepted::<BackupOptions>(options())
+        .validate(&roots)
+        .unwrap();
+    accepted::<RestoreRequest>(restore())
+        .validate(&roots)
+        .unwrap();
+    accepted::<BackupMetadata>(metadata());
+    accepted::<ListBackups>(list());
+    accepted::<PruneBackups>(prune()).validate().unwrap();
+    accepted::<ExecOptions>(command());
+}
+
+fn accepted<T: DeserializeOwned>(document: Value) -> T {
+    from_json(&document.to_string(), ErrorCode::InvalidBackupConfig).unwrap()
 }
 
 fn read<T: DeserializeOwned + Serialize + PartialEq + Debug>(

@@ -109,21 +109,18 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 /// Judges the crates that this project depends on by `deny.toml`.
 fn dependencies() -> Result<()> {
     let program = setup::cargo_deny()?;
-    let deny = |arguments: &[&str]| {
+    let deny = |verb: &[&str]| {
         let mut command = Command::new(&program);
         command
             .current_dir(project::root())
             .args(["--workspace", "--log-level=error"])
-            .args(arguments);
+            .args(verb);
         command
     };
-    process::run(deny(&["check", "--hide-inclusion-graph"]).args(["bans", "licenses", "sources"]))?;
+    let check = |what: &[&str]| process::run(deny(&["check", "--hide-inclusion-graph"]).args(what));
+    check(&["bans", "licenses", "sources"])?;
     if deny(&["fetch", "db"]).output()?.status.success() {
-        process::run(&mut deny(&[
-            "check",
-            "--hide-inclusion-graph",
-            "advisories",
-        ]))
+        check(&["advisories"])
     } else {
         println!("   NOT looked for: security advisories, whose database cannot be fetched here");
         Ok(())

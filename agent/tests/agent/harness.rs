@@ -139,6 +139,13 @@ impl Playground {
         found
     }
 
+    /// The same, once the agent has come up: it tries what works here before it
+    /// answers.
+    pub(crate) async fn footprint_at_rest(&self, agent: &Agent) -> BTreeSet<String> {
+        agent.status().await;
+        self.footprint()
+    }
+
     /// Daemons that serve restored directories here.
     pub(crate) fn daemons(&self) -> Vec<rustix::process::Pid> {
         let footprint = self.footprint();

@@ -150,8 +150,7 @@ async fn a_mount_point_can_be_restored_to_with_every_strategy() {
     let flags = rustix::mount::MountFlags::empty();
     rustix::mount::mount("test", &dir, "tmpfs", flags, None).unwrap();
     std::fs::write(dir.join("mine"), "precious").unwrap();
-    agent.status().await;
-    let footprint = playground.footprint();
+    let footprint = playground.footprint_at_rest(&agent).await;
     for strategy in Strategy::ALL {
         let request = restore_request(dir.to_str().unwrap(), &store, &archive, Some(strategy));
         for _ in 0..2 {
@@ -536,8 +535,7 @@ async fn what_a_failed_restore_has_left_goes_with_the_next() {
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let dir = playground.text("next");
     for strategy in Strategy::ALL {
         let left = playground.text("left");

@@ -48,8 +48,7 @@ async fn a_full_disk_stops_no_backup_and_every_restore() {
     let state = playground.volume("state", "tmpfs", c"size=16m");
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let source = playground.small_tree("source");
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
 
     let filler = fill(&state, 0);
     let archive = agent.backup(&source, &store).await;
@@ -85,8 +84,7 @@ async fn a_cache_whose_disk_becomes_full_serves_nothing_wrong() {
     let state = playground.volume("state", "tmpfs", c"size=40m");
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = backup(&playground, 20, &agent, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let (dir, path) = (playground.text("target"), playground.path("target"));
     for strategy in LAZY {
         store.limit(NO_PULL);
@@ -120,8 +118,7 @@ async fn an_archive_that_does_not_fit_any_more_is_not_unpacked() {
     let state = playground.volume("state", "tmpfs", c"size=40m");
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let archive = backup(&playground, 20, &agent, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let dir = playground.text("target");
     let request = restore_request(&dir, &store, &archive, Some(Strategy::Extract));
     store.limit(NO_PULL);
@@ -173,8 +170,7 @@ async fn unpacking_that_runs_out_of_room_leaves_nothing() {
         std::fs::write(Path::new(&source).join(number.to_string()), "x").unwrap();
     }
     let archive = agent.backup(&source, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let dir = small.join("target");
     let dir = dir.to_str().unwrap();
     let request = restore_request(dir, &store, &archive, Some(Strategy::Extract));
@@ -205,8 +201,7 @@ async fn a_restored_directory_on_a_full_disk_loses_nothing_not_even_with_its_dae
     let (agent, store) = (Agent::start(&playground), Store::start().await);
     let source = playground.small_tree("source");
     let archive = agent.backup(&source, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let (dir, path) = (playground.text("target"), playground.path("target"));
     for strategy in LAZY {
         let request = restore_request(&dir, &store, &archive, Some(strategy));
@@ -276,8 +271,7 @@ async fn an_agent_with_few_file_descriptors_says_so_and_recovers() {
     let (agent, store) = (Agent::start_by(command, &playground), Store::start().await);
     let source = playground.small_tree("source");
     let archive = agent.backup(&source, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let request = restore_request(&playground.text("target"), &store, &archive, None);
 
     let exec = json!({ "command": "sleep 0.5; echo done" });

@@ -26,8 +26,7 @@ async fn a_restore_survives_each_of_them_once() {
     let playground = Playground::new();
     let (agent, store) = (Agent::start_impatient(&playground), Store::start().await);
     let archive = backup(&playground, 20, &agent, &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     let (dir, path) = (playground.text("target"), playground.path("target"));
     for fault in FAULTS {
         let request = restore_request(&dir, &store, &archive, None);
@@ -89,8 +88,7 @@ async fn a_restore_from_a_store_that_says_nothing_fails_in_time() {
     let playground = Playground::new();
     let (agent, store) = (Agent::start_impatient(&playground), Store::start().await);
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
-    agent.status().await;
-    let quiet = playground.footprint();
+    let quiet = playground.footprint_at_rest(&agent).await;
     store.fail([Fault::Hang; 100]);
     let request = restore_request(&playground.text("target"), &store, &archive, None);
     let error = failed(agent.restore(&request).await);

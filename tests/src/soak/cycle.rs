@@ -368,7 +368,11 @@ impl Player {
 }
 
 /// Calls a method, which must succeed.
-async fn call<T: DeserializeOwned>(sandbox: &Sandbox, method: &str, args: Value) -> Result<T> {
+pub(super) async fn call<T: DeserializeOwned>(
+    sandbox: &Sandbox,
+    method: &str,
+    args: Value,
+) -> Result<T> {
     let called = sandbox.call(method, args).await;
     called.map_err(thrown).with_context(|| method.to_owned())
 }

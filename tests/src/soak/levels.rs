@@ -11,6 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use xtask::project;
 
+use super::cycle;
 use crate::{
     consumer::Sandbox,
     processes::{self, Process},
@@ -232,8 +233,7 @@ async fn inside(sandbox: &Sandbox) -> Result<[u64; 10]> {
 
 /// What a sandbox of [`Setup::Faulty`](crate::consumer::Setup) says of itself.
 async fn ask<T: DeserializeOwned>(sandbox: &Sandbox, what: &str) -> Result<T> {
-    let answer = sandbox.clone().bare_stub().call(what, json!([])).await;
-    answer.map_err(|thrown| anyhow::anyhow!("{thrown:?}"))
+    cycle::call(&sandbox.clone().bare_stub(), what, json!([])).await
 }
 
 /// Levels of all that runs, in the order of [`KINDS`].

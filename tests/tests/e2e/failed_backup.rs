@@ -18,7 +18,7 @@ crate::tests![
 ];
 
 /// Several parts, whatever their size may be: this does not compress.
-async fn with_random_files(sandbox: &Sandbox) {
+pub(crate) async fn with_random_files(sandbox: &Sandbox) {
     sandbox
         .run("for n in 1 2 3 4; do head -c 6000000 /dev/urandom > $n; done")
         .await;

@@ -13,17 +13,18 @@ use sandbox_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::failed_backup::with_random_files;
+
 crate::tests![
     of_a_part_after_its_upload_is_complete,
     of_a_part_after_its_upload_is_aborted,
     of_a_deleted_backup,
 ];
 
-/// Files of several parts: random bytes do not compress.
+/// One whose backups have several parts.
 async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
     let sandbox = stage.consumer.sandbox_of(Setup::Faulty, name);
-    let files = "for n in 1 2 3 4; do head -c 6000000 /dev/urandom > $n; done";
-    sandbox.run(files).await;
+    with_random_files(&sandbox).await;
     sandbox
 }
 
