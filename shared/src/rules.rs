@@ -61,10 +61,7 @@ impl AllowedRoots {
 
     /// Whether `path`, in normal form, is one of the roots or below one.
     pub fn contains(&self, path: &str) -> bool {
-        self.iter().any(|root| {
-            path.strip_prefix(root)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.iter().any(|root| is_within(path, root))
     }
 
     /// The normal form of `dir`, if it may be backed up or restored to.
@@ -86,6 +83,12 @@ impl Default for AllowedRoots {
     fn default() -> Self {
         Self(Self::DEFAULT.map(str::to_owned).to_vec())
     }
+}
+
+/// Whether `path` is `outer` or below it, both in normal form.
+pub fn is_within(path: &str, outer: &str) -> bool {
+    let rest = path.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `path` without doubled and trailing slashes and `.` components, or what is

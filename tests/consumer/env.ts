@@ -9,11 +9,13 @@ export interface Env {
   FAULTY_SANDBOX: DurableObjectNamespace;
   PRODUCTION_SANDBOX: DurableObjectNamespace;
   LYING_SANDBOX: DurableObjectNamespace;
+  PATIENT_SANDBOX: DurableObjectNamespace;
   MAIN_WORKER: Fetcher;
   UNCONFIGURED_WORKER: Fetcher;
   FAULTY_WORKER: Fetcher;
   PRODUCTION_WORKER: Fetcher;
   LYING_WORKER: Fetcher;
+  PATIENT_WORKER: Fetcher;
   OLD_CONSUMER: Fetcher;
   RUST_CONSUMER: Fetcher;
   CODING_AGENT: Fetcher;

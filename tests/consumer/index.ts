@@ -50,7 +50,7 @@ const SAMPLES: Record<string, (sample: Sample) => Promise<object>> = {
 };
 
 /** A sandbox Worker, by the way it is set up. */
-type Setup = "main" | "unconfigured" | "faulty" | "production" | "lying";
+type Setup = "main" | "unconfigured" | "faulty" | "production" | "lying" | "patient";
 
 function namespace(env: Env, setup: Setup = "main"): DurableObjectNamespace {
   return {
@@ -59,6 +59,7 @@ function namespace(env: Env, setup: Setup = "main"): DurableObjectNamespace {
     faulty: env.FAULTY_SANDBOX,
     production: env.PRODUCTION_SANDBOX,
     lying: env.LYING_SANDBOX,
+    patient: env.PATIENT_SANDBOX,
   }[setup];
 }
 
@@ -69,6 +70,7 @@ function worker(env: Env, setup: Setup): Fetcher {
     faulty: env.FAULTY_WORKER,
     production: env.PRODUCTION_WORKER,
     lying: env.LYING_WORKER,
+    patient: env.PATIENT_WORKER,
   }[setup];
 }
 

@@ -23,13 +23,16 @@ pub enum Setup {
     Faulty,
     /// As in production: archives travel through presigned URLs of an S3 server.
     Production,
-    /// As in development, except that another program answers in the agent's place:
-    /// a [`crate::liar`].
+    /// As in development, except that another program answers in the agent's place,
+    /// a [`crate::liar`], and that containers never sleep.
     Lying,
+    /// In containers of Docker only: they sleep later than those of
+    /// [`Setup::Main`] do there.
+    Patient,
 }
 
 impl Setup {
-    /// All of them.
+    /// Those of the stage without Docker.
     pub const ALL: [Self; 5] = [
         Self::Main,
         Self::Unconfigured,
@@ -46,6 +49,7 @@ impl Setup {
             Self::Faulty => "faulty",
             Self::Production => "production",
             Self::Lying => "lying",
+            Self::Patient => "patient",
         }
     }
 }
@@ -193,6 +197,21 @@ impl Sandbox {
             .collect();
         let stub = self.clone().bare_stub();
         let _: Value = stub.call("planFaults", json!([faults])).await.unwrap();
+    }
+
+    /// Resets the object of a [`Setup::Faulty`] or [`Setup::Lying`] sandbox, as
+    /// an eviction or an update of the Worker does.
+    pub async fn reset(&self) {
+        let stub = self.clone().bare_stub();
+        let lost = stub.call::<Value>("resetNow", json!([])).await;
+        lost.expect_err("its answer goes with the object");
+    }
+
+    /// Lets the alarm of a [`Setup::Faulty`] or [`Setup::Lying`] sandbox ring, and
+    /// returns in how many milliseconds it would have, if it was set.
+    pub async fn ring_alarm(&self) -> Option<f64> {
+        let stub = self.clone().bare_stub();
+        stub.call("ringAlarm", json!([])).await.unwrap()
     }
 
     /// How many uploads of a [`Setup::Faulty`] sandbox still take parts.

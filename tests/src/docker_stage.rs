@@ -2,7 +2,7 @@
 //! consumer and the sandbox Worker, whose containers a Docker engine runs, from
 //! the image that the project's own Dockerfile makes.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::Result;
 use reqwest::Client;
@@ -20,9 +20,12 @@ use crate::{
     stage::write_config,
 };
 
-/// Idle seconds after which a container sleeps: none of the tests is idle for
-/// as long, except one that waits for it.
-const SLEEP_AFTER_SECONDS: u32 = 15;
+/// Idle seconds after which a container of [`Setup::Main`] sleeps: none of the
+/// tests is idle for as long, except those that wait for it.
+pub const SLEEP_AFTER: Duration = Duration::from_secs(15);
+
+/// The same for [`Setup::Patient`]: longer than any test.
+const PATIENT_SLEEP_AFTER: Duration = Duration::from_secs(600);
 
 /// Everything that runs, and the ways to reach it.
 #[derive(Debug)]
@@ -58,15 +61,18 @@ impl DockerStage {
 
         let port = wrangler::free_port()?;
         let address = format!("http://{}:{port}", engine.gateway());
-        let variables = BTreeMap::from([
-            ("GATEWAY_SECRET", project::random_token()?),
-            // As Docker calls the machine in its containers.
-            (
-                "GATEWAY_URL",
-                format!("http://host.docker.internal:{port}/gateway"),
-            ),
-            ("SLEEP_AFTER_SECONDS", SLEEP_AFTER_SECONDS.to_string()),
-        ]);
+        let secret = project::random_token()?;
+        let variables = |sleep_after: Duration| {
+            BTreeMap::from([
+                ("GATEWAY_SECRET", secret.clone()),
+                // As Docker calls the machine in its containers.
+                (
+                    "GATEWAY_URL",
+                    format!("http://host.docker.internal:{port}/gateway"),
+                ),
+                ("SLEEP_AFTER_SECONDS", sleep_after.as_secs().to_string()),
+            ])
+        };
         let root = project::root().to_string_lossy();
         let image_vars = BTreeMap::from([("AGENT", AGENT_IMAGE)]);
         let container = toml::Table::from_iter([
@@ -76,14 +82,21 @@ impl DockerStage {
             ("image_vars".to_owned(), toml::Value::try_from(image_vars)?),
             ("max_instances".to_owned(), 10.into()),
         ]);
-        let containers = vec![container].into();
-        let mut options = wrangler::Options::new(
-            [
-                project::root().join("tests/consumer/wrangler.toml"),
-                write_config(&state, Setup::Main, &variables, Some(containers))?,
-            ],
-            state.join("wrangler"),
-        );
+        let containers: toml::Value = vec![container].into();
+        let mut configs = vec![project::root().join("tests/consumer/wrangler.toml")];
+        for (setup, sleep_after) in [
+            (Setup::Main, SLEEP_AFTER),
+            (Setup::Patient, PATIENT_SLEEP_AFTER),
+        ] {
+            let variables = variables(sleep_after);
+            configs.push(write_config(
+                &state,
+                setup,
+                &variables,
+                Some(containers.clone()),
+            )?);
+        }
+        let mut options = wrangler::Options::new(configs, state.join("wrangler"));
         options.port = Some(port);
         options.containers = Some((&engine).into());
         let wrangler = spawn_blocking(move || Wrangler::start(&options)).await??;

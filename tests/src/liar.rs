@@ -4,7 +4,7 @@
 //! The lie is the name of the directory that is to be backed up.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures::stream;
@@ -70,8 +70,46 @@ pub struct Told {
     pub redirected: usize,
     /// Answers to URLs that were made from a signed one.
     pub answers: Vec<(String, StatusCode)>,
-    running: HashSet<String>,
+    /// Containers that were ended, by id, each as often as it was.
+    pub ended: Vec<String>,
+    /// Milliseconds of the inactivity timeouts that were set, by container.
+    pub inactivity_timeouts: BTreeMap<String, Vec<u64>>,
+    /// The tokens of the containers that run, by id.
+    running: HashMap<String, String>,
+    /// What is wrong with the next answers about the status, the last one first,
+    /// by token.
+    ailments: HashMap<String, Vec<Ailment>>,
     urls: BTreeMap<String, PartUrls>,
+}
+
+/// What can be wrong with an agent's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ailment {
+    /// The connection ends in the middle of it.
+    CutOff,
+    /// It is a 500 without a word.
+    Failed,
+    /// It is not what was asked for.
+    Garbled,
+    /// It says that the token is wrong.
+    Unauthorized,
+}
+
+impl Ailment {
+    fn answer(self) -> Response {
+        match self {
+            Self::CutOff => {
+                let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+                Body::from_stream(stream::once(async { Err::<Vec<u8>, _>(lost) })).into_response()
+            }
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Self::Garbled => "<html>".into_response(),
+            Self::Unauthorized => {
+                let error = json!({ "code": "UNAUTHORIZED", "message": "the token is wrong" });
+                (StatusCode::UNAUTHORIZED, error.to_string()).into_response()
+            }
+        }
+    }
 }
 
 impl Inner {
@@ -103,6 +141,15 @@ impl Liar {
         &self.inner.origin
     }
 
+    /// Lets something be wrong with the next answers about the status of the
+    /// container that runs now by this id.
+    pub fn ail(&self, container: &str, ailments: &[Ailment]) {
+        let mut told = self.inner.told();
+        let token = told.running[container].clone();
+        let ailments = ailments.iter().rev().copied().collect();
+        told.ailments.insert(token, ailments);
+    }
+
     /// What it has been told so far.
     pub fn told(&self) -> Told {
         self.inner.told().clone()
@@ -120,7 +167,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let body = to_bytes(body, 64 << 20).await.unwrap_or_default();
     let path = parts.uri.path();
     if let Some(rest) = path.strip_prefix("/v1/containers/") {
-        return host(&inner, &parts.method, rest).await;
+        return host(&inner, &parts.method, rest, &body).await;
     }
     if let Some(id) = path
         .strip_prefix("/v1/backups/")
@@ -132,9 +179,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         return json_answer(&json!({}));
     }
     match path {
-        paths::STATUS => json_answer(&json!({
-            "version": "0", "strategies": ["kernel"], "mounts": [mount(COVETED, "/workspace")],
-        })),
+        paths::STATUS => status(&inner, &parts.headers),
         paths::MOUNT_URL => {
             let renewal = serde_json::from_slice(&body).unwrap();
             inner.told().renewals.push(renewal);
@@ -157,22 +202,52 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     }
 }
 
+fn status(inner: &Inner, headers: &HeaderMap) -> Response {
+    let token = headers.get(header::AUTHORIZATION);
+    let token = token.and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
+    let ailments = &mut inner.told().ailments;
+    let ailments = ailments.get_mut(token.unwrap_or_default());
+    match ailments.and_then(Vec::pop) {
+        Some(ailment) => ailment.answer(),
+        None => json_answer(&json!({
+            "version": "0", "strategies": ["kernel"], "mounts": [mount(COVETED, "/workspace")],
+        })),
+    }
+}
+
 /// The part of the container host.
-async fn host(inner: &Inner, method: &Method, path: &str) -> Response {
+async fn host(inner: &Inner, method: &Method, path: &str, body: &[u8]) -> Response {
+    let field = |pointer: &str| {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        body.pointer(pointer).unwrap().clone()
+    };
     let (id, verb) = path.split_once('/').unwrap_or((path, ""));
     let address = inner.origin.trim_start_matches("http://");
     match (method, verb) {
         (&Method::POST, "start") => {
-            inner.told().running.insert(id.to_owned());
+            let token = field("/env/SANDBOX_AGENT_TOKEN");
+            let token = token.as_str().unwrap().to_owned();
+            inner.told().running.insert(id.to_owned(), token);
             json_answer(&json!({ "address": address }))
         }
         (&Method::GET, "wait") => std::future::pending().await,
+        (&Method::PUT, "inactivity-timeout") => {
+            let milliseconds = field("/milliseconds").as_u64().unwrap();
+            let timeouts = &mut inner.told().inactivity_timeouts;
+            timeouts
+                .entry(id.to_owned())
+                .or_default()
+                .push(milliseconds);
+            json_answer(&json!({ "running": true }))
+        }
         (&Method::DELETE, _) => {
-            inner.told().running.remove(id);
+            let mut told = inner.told();
+            told.running.remove(id);
+            told.ended.push(id.to_owned());
             json_answer(&json!({ "running": false }))
         }
         _ => {
-            let running = inner.told().running.contains(id);
+            let running = inner.told().running.contains_key(id);
             json_answer(&json!({ "running": running, "address": running.then_some(address) }))
         }
     }

@@ -46,6 +46,10 @@ use crate::{
 /// How long an archive may be read by one URL in [`Setup::Faulty`].
 pub const ARCHIVE_URL: Duration = Duration::from_secs(6);
 
+/// When the host ends a container whose object has not asked for more: sooner
+/// than the platform, so that tests see an object that does not ask.
+pub const INACTIVITY_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Everything that runs, and the ways to reach it.
 #[derive(Debug)]
 pub struct Stage {
@@ -94,6 +98,7 @@ impl Stage {
             artifacts::rust_consumer()?;
             let agent = artifacts::agent(AgentProfile::Development)?;
             let mut options = host::Options::new(agent);
+            options.inactivity_timeout = INACTIVITY_TIMEOUT;
             change(&mut options);
             let host = Host::start(options)?;
             anyhow::Ok((lock, artifacts::sandboxctl()?, host))
@@ -118,7 +123,12 @@ impl Stage {
             ("GATEWAY_URL", format!("{address}/gateway")),
         ];
         let settings = |setup| match setup {
-            Setup::Main | Setup::Lying => gateway.to_vec(),
+            Setup::Main | Setup::Patient => gateway.to_vec(),
+            Setup::Lying => {
+                let mut settings = gateway.to_vec();
+                settings.push(("SLEEP_AFTER_SECONDS", "0".to_owned()));
+                settings
+            }
             Setup::Unconfigured => Vec::new(),
             Setup::Faulty => {
                 let mut settings = gateway.to_vec();
@@ -332,7 +342,7 @@ pub(crate) fn write_config(
         .parse()
         .with_context(|| original.display().to_string())?;
     let main = match setup {
-        Setup::Faulty => "tests/consumer/faulty.mjs",
+        Setup::Faulty | Setup::Lying => "tests/consumer/faulty.mjs",
         _ => config["main"].as_str().context("main of wrangler.toml")?,
     };
     let main = project::root().join(main).to_string_lossy().into_owned();

@@ -27,6 +27,15 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// Longest error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
+/// Whose an agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognition {
+    /// It accepts our token.
+    Ours,
+    /// It says that our token is not its own.
+    Foreign,
+}
+
 /// A container with an agent in it that knows our token.
 pub struct Agent {
     container: Container,
@@ -51,6 +60,17 @@ impl Agent {
         path: &str,
         body: Option<JsValue>,
     ) -> Result<Response> {
+        self.ask(method, path, body).await.map_err(|error| {
+            if error.code != ErrorCode::Unauthorized {
+                return error;
+            }
+            // Each container has a token of its own: this one has replaced ours.
+            unavailable("that it does not accept our token")
+        })
+    }
+
+    /// As [`Self::send`], with whatever error the agent has answered.
+    async fn ask(&self, method: Method, path: &str, body: Option<JsValue>) -> Result<Response> {
         let headers = Headers::new();
         headers
             .set("authorization", &format!("Bearer {}", self.token))
@@ -68,14 +88,19 @@ impl Agent {
         }
         let text = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
         let said: Option<SandboxError> = serde_json::from_slice(&text).ok();
-        // Each container has a token of its own: this one has replaced ours.
-        let said = said.filter(|error| error.code != ErrorCode::Unauthorized);
-        Err(said.unwrap_or_else(|| {
-            SandboxError::new(
-                ErrorCode::ContainerUnavailable,
-                format!("the agent answered {status}; it is safe to try again"),
-            )
-        }))
+        Err(said.unwrap_or_else(|| unavailable(status)))
+    }
+
+    /// Whether it accepts our token. An error says nothing about that: the
+    /// question can be asked again.
+    pub async fn recognizes_us(&self) -> Result<Recognition> {
+        match self.ask(Method::Get, paths::STATUS, None).await {
+            Ok(response) => json::<AgentStatus>(response)
+                .await
+                .map(|_| Recognition::Ours),
+            Err(error) if error.code == ErrorCode::Unauthorized => Ok(Recognition::Foreign),
+            Err(error) => Err(error),
+        }
     }
 
     async fn post<B: Serialize>(&self, path: &str, body: &B) -> Result<Response> {
@@ -111,6 +136,13 @@ impl Agent {
     pub async fn unmount(&self, request: &UnmountBackup) -> Result<UnmountResult> {
         json(self.post(paths::UNMOUNT, request).await?).await
     }
+}
+
+fn unavailable(answer: impl std::fmt::Display) -> SandboxError {
+    SandboxError::new(
+        ErrorCode::ContainerUnavailable,
+        format!("the agent answered {answer}; it is safe to try again"),
+    )
 }
 
 /// The body of a successful answer.

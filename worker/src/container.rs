@@ -3,6 +3,8 @@
 //!
 //! Every failure here is `CONTAINER_UNAVAILABLE`: the caller may try again.
 
+use std::time::Duration;
+
 use sandbox_shared::{ErrorCode, Result, SandboxError};
 use wasm_bindgen::JsValue;
 use worker::{Headers, Method, RequestInit, RequestRedirect, Response, State};
@@ -95,6 +97,16 @@ impl Container {
         match self {
             Self::Platform(container) => container.destroy().await,
             Self::Local(container) => container.destroy().await,
+        }
+    }
+
+    /// Has the platform stop it when its Durable Object has been inactive for so
+    /// long, and not before. Counts from now on, and is forgotten when the object
+    /// restarts.
+    pub async fn set_inactivity_timeout(&self, timeout: Duration) -> Result<()> {
+        match self {
+            Self::Platform(container) => container.set_inactivity_timeout(timeout).await,
+            Self::Local(container) => container.set_inactivity_timeout(timeout).await,
         }
     }
 

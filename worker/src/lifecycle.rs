@@ -1,8 +1,11 @@
 //! Brings the container up when it is needed, and lets it sleep when it is not.
-//! While it runs, renews the URLs of archives that it still has to fetch.
 //!
-//! One start at a time; the token is kept in the Durable Object's storage, so
-//! that an object that was evicted finds its running container again.
+//! One start at a time. Nothing that a container has on its disk ends with it
+//! without need: one that does not answer is asked again, and only one that
+//! says that it is not ours is replaced.
+
+mod alarms;
+mod generation;
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,45 +15,33 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, hex,
-    protocol::{self, MountStatus, RenewUrl},
-};
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError, hex, protocol};
+use tokio::sync::{Mutex, MutexGuard};
+use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, State, Storage};
 
 use crate::{
-    agent::Agent,
+    agent::{Agent, Recognition},
     backup::auto_restore::{self, Failure},
     clock,
     config::Config,
     container::Container,
     random_bytes,
-    storage::presign::Presigner,
     timing::{Part, measure},
 };
+use alarms::Alarms;
+use generation::Generation;
 
 /// From the start of the container until its agent must answer. An image that
-/// is not on the machine yet has to be fetched in this time.
+/// is not on the machine yet has to be fetched in this time. Also how long a
+/// caller waits for the agent of a container that runs.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// First and longest pause between two questions whether the agent is there.
+/// How long those wait for it who can do without.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// First and longest backoff between two questions whether the agent is there.
 /// The platform has no event for a port that begins to listen.
-const POLL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// A URL is renewed when so much of its time is left: one part of so many.
-const RENEWAL_MARGIN: u32 = 6;
-/// Before a renewal that failed is tried again.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-
-/// From the beginning of a backup, or from the last time, until it is looked
-/// whether it was interrupted.
-const RECOVERY_PAUSE: Duration = Duration::from_secs(60);
-
-/// Where it is kept in storage what the alarm is for.
-const ALARMS_KEY: &str = "alarms";
-/// Where the token is kept in storage.
-const TOKEN_KEY: &str = "agent-token";
 /// Which backups were restored to this container.
 const RESTORED_KEY: &str = "restored-backups";
 /// As many of them, the latest, are known.
@@ -60,42 +51,37 @@ const MAX_RESTORED: usize = 1000;
 pub struct Lifecycle {
     state: State,
     config: Rc<Config>,
-    agent: RefCell<Option<Rc<Agent>>>,
-    starting: tokio::sync::Mutex<()>,
+    connected: RefCell<Option<Connected>>,
+    starting: Mutex<()>,
     /// Uses under way; the container does not sleep meanwhile.
     uses: Cell<u32>,
     alarms: RefCell<Option<Alarms>>,
+    /// When the platform was told last how long to keep the container, in
+    /// milliseconds since 1970.
+    kept_at: Cell<i64>,
     /// What could not be put back into this container, once that was tried.
     put_back: RefCell<Option<Vec<Failure>>>,
 }
 
-/// What the one alarm of a Durable Object is for, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Alarms {
-    /// The container is to be stopped, unless it is in use.
-    sleep: Option<i64>,
-    /// A URL is to be renewed.
-    renewal: Option<i64>,
-    /// What an interrupted backup left is to be removed.
-    #[serde(default)]
-    recovery: Option<i64>,
+/// The agent of a container that was found running.
+#[derive(Clone)]
+struct Connected {
+    agent: Rc<Agent>,
+    /// [`Generation::number`] of its container.
+    generation: u32,
 }
 
-impl Alarms {
-    fn first(self) -> Option<i64> {
-        let all = [self.sleep, self.renewal, self.recovery];
-        all.into_iter().flatten().min()
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct TokenRecord {
-    token: String,
+/// What is there instead of a container of ours.
+enum Found {
+    Ours(Connected),
+    /// It runs, and does not accept our token: nothing in it can be reached.
+    Foreign,
+    Nothing,
 }
 
 /// The agent, held awake while this is alive.
 pub struct AgentInUse {
-    agent: Rc<Agent>,
+    connected: Connected,
     _use: Use,
 }
 
@@ -111,7 +97,17 @@ impl Use {
 
 impl Drop for Use {
     fn drop(&mut self) {
-        self.0.uses.set(self.0.uses.get() - 1);
+        let uses = self.0.uses.get() - 1;
+        self.0.uses.set(uses);
+        if uses == 0 && self.0.connected.borrow().is_some() {
+            // The idle time begins now.
+            let lifecycle = self.0.clone();
+            spawn_local(async move {
+                if let Err(error) = lifecycle.keep_running().await {
+                    worker::console_warn!("keeping the container: {error}");
+                }
+            });
+        }
     }
 }
 
@@ -119,34 +115,47 @@ impl std::ops::Deref for AgentInUse {
     type Target = Agent;
 
     fn deref(&self) -> &Agent {
-        &self.agent
-    }
-}
-
-impl AgentInUse {
-    /// Whether it is in the container that this one is, or was, in.
-    pub fn is(&self, other: &Rc<Agent>) -> bool {
-        Rc::ptr_eq(&self.agent, other)
+        &self.connected.agent
     }
 }
 
 impl Lifecycle {
     /// The container of the Durable Object whose state this is.
-    pub fn new(state: State, config: Rc<Config>) -> Self {
-        Self {
+    pub fn new(state: State, config: Rc<Config>) -> Rc<Self> {
+        let lifecycle = Rc::new(Self {
             state,
             config,
-            agent: RefCell::new(None),
-            starting: tokio::sync::Mutex::new(()),
+            connected: RefCell::new(None),
+            starting: Mutex::new(()),
             uses: Cell::new(0),
             alarms: RefCell::new(None),
+            kept_at: Cell::new(0),
             put_back: RefCell::new(None),
-        }
+        });
+        lifecycle.keep_after_restart();
+        lifecycle
+    }
+
+    /// The platform forgets the timeout when the object restarts.
+    fn keep_after_restart(self: &Rc<Self>) {
+        let Ok(container @ Container::Platform(_)) = self.container() else {
+            return;
+        };
+        let lifecycle = self.clone();
+        spawn_local(async move {
+            if container.is_running().await.unwrap_or_default() {
+                lifecycle.keep(&container).await;
+            }
+        });
     }
 
     /// The Durable Object's storage.
     pub fn storage(&self) -> Storage {
         self.state.storage()
+    }
+
+    fn container(&self) -> Result<Container> {
+        Container::of(&self.state, &self.config)
     }
 
     /// The agent, started if need be, and kept from sleeping until dropped.
@@ -156,48 +165,58 @@ impl Lifecycle {
 
     async fn agent_in_use(self: &Rc<Self>) -> Result<AgentInUse> {
         let _use = Use::begin(self);
-        let _one_at_a_time = self.starting.lock().await;
-        let agent = match self.connected().await? {
-            Some(agent) => agent,
-            None => self.start().await?,
+        let one_at_a_time = self.starting.lock().await;
+        let connected = match self.find(START_DEADLINE).await? {
+            Found::Ours(connected) => connected,
+            Found::Foreign => {
+                self.container()?.destroy().await?;
+                self.start(&one_at_a_time).await?
+            }
+            Found::Nothing => self.start(&one_at_a_time).await?,
         };
-        self.postpone_sleep().await?;
-        Ok(AgentInUse { agent, _use })
+        self.keep_running().await?;
+        Ok(AgentInUse { connected, _use })
     }
 
-    /// The agent of the container that ran when this object last looked.
-    pub fn known_agent(&self) -> Option<Rc<Agent>> {
-        self.agent.borrow().clone()
-    }
-
-    /// The agent if its container runs; starts nothing.
+    /// The agent if its container runs; starts and ends nothing.
     pub async fn running_agent(&self) -> Result<Option<Rc<Agent>>> {
         let _one_at_a_time = self.starting.lock().await;
-        self.connected().await
+        match self.find(LOOK_DEADLINE).await? {
+            Found::Ours(connected) => Ok(Some(connected.agent)),
+            Found::Foreign | Found::Nothing => Ok(None),
+        }
     }
 
-    async fn connected(&self) -> Result<Option<Rc<Agent>>> {
-        if let Some(agent) = self.known_agent() {
-            if agent.container().is_running().await? {
-                return Ok(Some(agent));
+    async fn find(&self, deadline: Duration) -> Result<Found> {
+        let known = self.connected.borrow().clone();
+        if let Some(connected) = known {
+            if connected.agent.container().is_running().await? {
+                return Ok(Found::Ours(connected));
             }
-            self.forget();
-            return Ok(None);
+            *self.connected.borrow_mut() = None;
+            return Ok(Found::Nothing);
         }
-        let container = Container::of(&self.state, &self.config)?;
+        let container = self.container()?;
         if !container.is_running().await? {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
-        let record: Option<TokenRecord> = self.storage().get(TOKEN_KEY).await.map_err(storage)?;
-        if let Some(TokenRecord { token }) = record {
-            let agent = Agent::new(container, token);
-            if agent.status().await.is_ok() {
-                return Ok(Some(self.remember(agent)));
+        let generation = Generation::load(&self.storage()).await?;
+        let token = generation.as_ref().map(|it| it.token.clone());
+        let agent = Agent::new(container, token.unwrap_or_default());
+        match (wait_until_ready(&agent, deadline).await, generation) {
+            (Ok(Recognition::Ours), Some(generation)) => {
+                Ok(Found::Ours(self.connect(agent, generation).await?))
             }
+            (Ok(_), _) => Ok(Found::Foreign),
+            (Err(_), _) if !agent.container().is_running().await? => Ok(Found::Nothing),
+            (Err(reason), _) => Err(SandboxError::new(
+                ErrorCode::ContainerUnavailable,
+                format!(
+                    "the container runs, but its agent does not answer: {reason}. It is safe to \
+                     try again; stop ends the container, with all that it has on disk"
+                ),
+            )),
         }
-        // It runs, but not for us: nothing in it can be reached any more.
-        Container::of(&self.state, &self.config)?.destroy().await?;
-        Ok(None)
     }
 
     /// Whether everything that was to be put back has been, or was given up, since
@@ -214,52 +233,58 @@ impl Lifecycle {
     /// Notes how putting things back into the container of `agent` went, unless
     /// that is gone.
     pub fn set_put_back(&self, agent: &AgentInUse, failures: Vec<Failure>) {
-        if self.known_agent().is_some_and(|known| agent.is(&known)) {
+        let generation = agent.connected.generation;
+        let connected = self.connected.borrow();
+        if connected.as_ref().map(|it| it.generation) == Some(generation) {
             *self.put_back.borrow_mut() = Some(failures);
         }
     }
 
-    fn remember(&self, agent: Agent) -> Rc<Agent> {
-        *self.put_back.borrow_mut() = None;
-        let agent = Rc::new(agent);
-        *self.agent.borrow_mut() = Some(agent.clone());
-        agent
-    }
-
-    fn forget(&self) {
-        *self.agent.borrow_mut() = None;
-    }
-
-    async fn start(&self) -> Result<Rc<Agent>> {
-        let token = random_token()?;
-        let record = TokenRecord {
-            token: token.clone(),
+    async fn connect(&self, agent: Agent, mut generation: Generation) -> Result<Connected> {
+        if generation.begin_use() {
+            generation.store(&self.storage()).await?;
+        }
+        self.keep(agent.container()).await;
+        let connected = Connected {
+            agent: Rc::new(agent),
+            generation: generation.number,
         };
-        self.storage()
-            .put(TOKEN_KEY, record)
-            .await
-            .map_err(storage)?;
-        self.storage().delete(RESTORED_KEY).await.map_err(storage)?;
-        auto_restore::take_heart(&self.storage()).await?;
-        let container = Container::of(&self.state, &self.config)?;
+        *self.put_back.borrow_mut() = None;
+        *self.connected.borrow_mut() = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn start(&self, _one_at_a_time: &MutexGuard<'_, ()>) -> Result<Connected> {
+        let storage = self.storage();
+        let previous = Generation::load(&storage).await?;
+        let generation = Generation::after(previous.as_ref(), random_token()?);
+        generation.store(&storage).await?;
+        storage.delete(RESTORED_KEY).await.map_err(self::storage)?;
+        auto_restore::take_heart(&storage).await?;
+        let container = self.container()?;
         container
             .start(&[
-                (protocol::env::TOKEN, &token),
+                (protocol::env::TOKEN, &generation.token),
                 (protocol::env::ALLOWED_ROOTS, &self.config.extra_roots),
             ])
             .await?;
-        let agent = Agent::new(container, token);
+        let agent = Agent::new(container, generation.token.clone());
         let outcome = {
-            let ready = pin!(wait_until_ready(&agent));
+            let ready = pin!(wait_until_ready(&agent, START_DEADLINE));
             let exit = pin!(agent.container().wait_for_exit());
             match select(ready, exit).await {
-                Either::Left((outcome, _)) => outcome,
+                Either::Left((Ok(Recognition::Ours), _)) => Ok(()),
+                Either::Left((Ok(Recognition::Foreign), _)) => {
+                    Err("it does not accept the token that it was given".to_owned())
+                }
+                Either::Left((Err(reason), _)) => Err(reason),
                 Either::Right((reason, _)) => Err(format!("the container ended: {reason}")),
             }
         };
         match outcome {
-            Ok(()) => Ok(self.remember(agent)),
+            Ok(()) => self.connect(agent, generation).await,
             Err(reason) => {
+                // There is nothing in it yet.
                 let _ = agent.container().destroy().await;
                 Err(SandboxError::new(
                     ErrorCode::ContainerUnavailable,
@@ -269,26 +294,63 @@ impl Lifecycle {
         }
     }
 
-    /// Ends the container. What it had on disk is gone.
+    /// Ends the container, as a caller has asked. What it had on disk is gone.
     pub async fn stop(&self) -> Result<()> {
         let _one_at_a_time = self.starting.lock().await;
-        self.forget();
-        Container::of(&self.state, &self.config)?.destroy().await
+        if let Some(mut generation) = Generation::load(&self.storage()).await? {
+            generation.end_as_asked();
+            generation.store(&self.storage()).await?;
+        }
+        self.end().await
     }
 
-    /// Has the alarm let the container sleep later, unless that was done a
-    /// moment ago: each setting is a write to storage.
-    async fn postpone_sleep(&self) -> Result<()> {
-        let Some(after) = self.config.sleep_after.map(millis) else {
-            return Ok(());
+    async fn end(&self) -> Result<()> {
+        *self.connected.borrow_mut() = None;
+        self.container()?.destroy().await
+    }
+
+    /// The container that holds what callers count on now, if there is one: the
+    /// one that a backup is meant to be of.
+    pub async fn meant(&self) -> Result<Option<u32>> {
+        let generation = Generation::load(&self.storage()).await?;
+        let missed = generation.filter(Generation::is_missed);
+        Ok(missed.map(|generation| generation.number))
+    }
+
+    /// Whether the caller of a backup of `dir` knows that container: it is the
+    /// one that was `meant`, and not one that has taken the place of another
+    /// without anybody having been told. Whoever is told no has been told.
+    pub async fn is_what_was_meant(
+        &self,
+        agent: &AgentInUse,
+        meant: Option<u32>,
+        dir: &str,
+    ) -> Result<bool> {
+        let Some(mut generation) = self.generation_of(agent).await? else {
+            return Ok(false);
         };
-        let at = now() + after;
-        let alarms = self.alarms().await?;
-        if alarms.sleep.is_some_and(|set| at - set < after / 10) {
-            return Ok(());
+        if generation.knows(dir) {
+            return Ok(meant.is_none_or(|meant| meant == generation.number));
         }
-        let sleep = Some(at);
-        self.set_alarms(Alarms { sleep, ..alarms }).await
+        generation.tell();
+        generation.store(&self.storage()).await?;
+        Ok(false)
+    }
+
+    /// Notes that a caller has restored `dir` in the container of `agent`.
+    pub async fn note_restored_dir(&self, agent: &AgentInUse, dir: &str) -> Result<()> {
+        if let Some(mut generation) = self.generation_of(agent).await?
+            && generation.note_restored_dir(dir)
+        {
+            generation.store(&self.storage()).await?;
+        }
+        Ok(())
+    }
+
+    /// The container of `agent`, unless another has been started since.
+    async fn generation_of(&self, agent: &AgentInUse) -> Result<Option<Generation>> {
+        let last = Generation::load(&self.storage()).await?;
+        Ok(last.filter(|last| last.number == agent.connected.generation))
     }
 
     /// Notes that a caller has this backup restored here: the agent may have URLs
@@ -313,165 +375,24 @@ impl Lifecycle {
         let restored = self.storage().get(RESTORED_KEY).await.map_err(storage)?;
         Ok(restored.unwrap_or_default())
     }
-
-    /// Has the alarm renew the URL of a directory that has just been restored.
-    pub async fn renew_for(&self, mount: &MountStatus) -> Result<()> {
-        let alarms = self.alarms().await?;
-        match self.renewal_of(mount) {
-            Some(at) if alarms.renewal.is_none_or(|set| at < set || set < now()) => {
-                let renewal = Some(at);
-                self.set_alarms(Alarms { renewal, ..alarms }).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Has the alarm look whether a backup that begins now was interrupted.
-    pub async fn recover_later(&self) -> Result<()> {
-        let alarms = self.alarms().await?;
-        if alarms.recovery.is_some_and(|set| set > now()) {
-            return Ok(());
-        }
-        let recovery = Some(now() + millis(RECOVERY_PAUSE));
-        self.set_alarms(Alarms { recovery, ..alarms }).await
-    }
-
-    async fn alarms(&self) -> Result<Alarms> {
-        if let Some(known) = *self.alarms.borrow() {
-            return Ok(known);
-        }
-        let stored: Option<Alarms> = self.storage().get(ALARMS_KEY).await.map_err(storage)?;
-        Ok(*self.alarms.borrow_mut().insert(stored.unwrap_or_default()))
-    }
-
-    async fn set_alarms(&self, alarms: Alarms) -> Result<()> {
-        *self.alarms.borrow_mut() = Some(alarms);
-        let storage = self.storage();
-        storage
-            .put(ALARMS_KEY, alarms)
-            .await
-            .map_err(self::storage)?;
-        if let Some(at) = alarms.first() {
-            // An alarm of the past rings at once; a delay cannot be negative.
-            let delay = u64::try_from(at - now()).unwrap_or_default();
-            let delay = Duration::from_millis(delay);
-            storage.set_alarm(delay).await.map_err(self::storage)?;
-        }
-        Ok(())
-    }
-
-    /// The alarm rang: stops the container, unless it is in use, and renews
-    /// what is about to expire. `recovered` says whether nothing is left of
-    /// interrupted backups.
-    pub async fn on_alarm(&self, recovered: bool) -> Result<()> {
-        let Alarms {
-            sleep, recovery, ..
-        } = self.alarms().await?;
-        let recovery = match recovery {
-            Some(at) if at <= now() => (!recovered).then(|| now() + millis(RECOVERY_PAUSE)),
-            later => later,
-        };
-        let is_time = sleep.is_some_and(|at| at <= now());
-        if is_time && self.uses.get() == 0 {
-            self.set_alarms(Alarms {
-                recovery,
-                ..Alarms::default()
-            })
-            .await?;
-            return self.stop().await;
-        }
-        let sleep = match is_time {
-            true => self.config.sleep_after.map(|after| now() + millis(after)),
-            false => sleep,
-        };
-        // What fails must not keep the container from sleeping.
-        let renewal = self.renew_all().await;
-        let renewal = renewal.unwrap_or_else(|_| Some(now() + millis(RENEWAL_PAUSE)));
-        self.set_alarms(Alarms {
-            sleep,
-            renewal,
-            recovery,
-        })
-        .await
-    }
-
-    async fn renew_all(&self) -> Result<Option<i64>> {
-        match self.running_agent().await? {
-            Some(agent) => self.renew(&agent, &agent.status().await?.mounts).await,
-            None => Ok(None),
-        }
-    }
-
-    /// Renews URLs that are about to expire, of archives that are not whole
-    /// yet, and says when to look again.
-    pub async fn renew(&self, agent: &Agent, mounts: &[MountStatus]) -> Result<Option<i64>> {
-        let mut next = None;
-        // Whatever the agent says that it has: it gets URLs of no other backup.
-        let restored = self.restored().await?;
-        for mount in mounts.iter().filter(|mount| restored.contains(&mount.id)) {
-            let Some(mut at) = self.renewal_of(mount) else {
-                continue;
-            };
-            if at <= now() {
-                let presigner = Presigner::from_settings(&self.config.transfer)?;
-                let (url, url_expires_at) = presigner.read_archive(&mount.id, clock::now());
-                let renewal = RenewUrl {
-                    id: mount.id.clone(),
-                    dir: mount.dir.clone(),
-                    url,
-                    url_expires_at,
-                };
-                at = match agent.renew_url(&renewal).await {
-                    Ok(()) => moment(url_expires_at) - self.renewal_margin(),
-                    // It may have been unmounted; if not, it is tried again.
-                    Err(_) => now() + millis(RENEWAL_PAUSE),
-                };
-            }
-            next = Some(next.map_or(at, |next: i64| next.min(at)));
-        }
-        Ok(next)
-    }
-
-    fn renewal_of(&self, mount: &MountStatus) -> Option<i64> {
-        renewal_of(mount, self.renewal_margin())
-    }
-
-    /// Milliseconds before the end of a URL.
-    fn renewal_margin(&self) -> i64 {
-        millis(self.config.transfer.archive_expiry() / RENEWAL_MARGIN)
-    }
 }
 
-/// When the URL of a restored directory is to be renewed, if it needs one: so
-/// many milliseconds before its end.
-fn renewal_of(mount: &MountStatus, margin: i64) -> Option<i64> {
-    let expires_at = mount.url_expires_at.filter(|_| mount.is_partial())?;
-    Some(moment(expires_at) - margin)
-}
-
-fn moment(time: OffsetDateTime) -> i64 {
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-}
-
-fn now() -> i64 {
-    moment(clock::now())
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-async fn wait_until_ready(agent: &Agent) -> Result<(), String> {
-    let deadline = clock::now() + START_DEADLINE;
-    let (mut pause, longest) = POLL_PAUSE;
+/// Asks the agent until it answers, or `deadline` is over or its container has
+/// ended: connections are lost while it comes up, or when it lacks descriptors.
+async fn wait_until_ready(agent: &Agent, deadline: Duration) -> Result<Recognition, String> {
+    let deadline = clock::now() + deadline;
+    let (mut backoff, longest) = POLL_BACKOFF;
     loop {
-        match agent.status().await {
-            Ok(_) => return Ok(()),
+        match agent.recognizes_us().await {
+            Ok(recognition) => return Ok(recognition),
             Err(error) if clock::now() >= deadline => return Err(error.message),
             Err(_) => {}
         }
-        Delay::from(pause).await;
-        pause = (pause * 2).min(longest);
+        Delay::from(backoff).await;
+        backoff = (backoff * 2).min(longest);
+        if !agent.container().is_running().await.unwrap_or(true) {
+            return Err("it has ended".to_owned());
+        }
     }
 }
 
@@ -484,47 +405,4 @@ fn storage(error: worker::Error) -> SandboxError {
         ErrorCode::InternalError,
         format!("the Durable Object's storage failed: {error}"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use sandbox_shared::{Strategy, protocol::MountState, report::Listed};
-
-    use super::*;
-
-    #[test]
-    fn a_url_is_renewed_in_time_and_only_where_bytes_are_missing() {
-        let expires_at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(3600);
-        let mut mount = MountStatus {
-            id: BackupId::from_random([0; 16]),
-            dir: "/app".into(),
-            strategy: Strategy::Kernel,
-            state: MountState::Active,
-            size_bytes: 100,
-            cached_bytes: 99,
-            verified: false,
-            url_expires_at: Some(expires_at),
-            problem: None,
-            left_out: Listed::default(),
-        };
-        assert_eq!(renewal_of(&mount, 600_000), Some(3_000_000));
-        mount.cached_bytes = 100;
-        assert_eq!(renewal_of(&mount, 600_000), None);
-    }
-
-    #[test]
-    fn the_alarm_is_for_what_comes_first() {
-        let alarms = |sleep, renewal, recovery| {
-            let alarms = Alarms {
-                sleep,
-                renewal,
-                recovery,
-            };
-            alarms.first()
-        };
-        assert_eq!(alarms(Some(5), Some(3), Some(4)), Some(3));
-        assert_eq!(alarms(Some(5), None, Some(4)), Some(4));
-        assert_eq!(alarms(Some(5), None, None), Some(5));
-        assert_eq!(alarms(None, None, None), None);
-    }
 }

@@ -73,7 +73,7 @@ impl DurableObject for Sandbox {
         ));
         let log = OperationLog::new(state.storage().sql());
         let journal = Journal::new(state.storage().sql());
-        let lifecycle = Rc::new(Lifecycle::new(state, config.clone()));
+        let lifecycle = Lifecycle::new(state, config.clone());
         Self {
             operations: Rc::new(Operations::new(
                 config.clone(),
@@ -441,7 +441,7 @@ async fn create_backup(
     cancellation: Cancellation,
 ) -> Result<CreatedBackup> {
     // The container of now, not of when it is this operation's turn.
-    let meant = operations.lifecycle().known_agent();
+    let meant = operations.lifecycle().meant().await?;
     operations
         .run(cancellation, async |context| {
             create::create(context, meant, options, operation).await

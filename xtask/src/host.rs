@@ -2,7 +2,8 @@
 //!
 //! What holds here as on the platform: a container starts with a fresh disk,
 //! the agent is its process 1, and stopping it leaves neither a process nor a
-//! file. Two containers see nothing of each other's files and processes. They
+//! file; and it is ended when its Durable Object has been inactive for the time
+//! that the object has asked for. Two containers see nothing of each other's files and processes. They
 //! share the machine's network, so the agents' tokens are what keeps one from
 //! calling another.
 //!
@@ -14,16 +15,19 @@
 //! | `GET /v1/containers/{id}` | `{"running":…,"address":…}` |
 //! | `GET /v1/containers/{id}/wait` | once it has ended, or does not run: `{"exitCode":…,"signal":…}` |
 //! | `POST /v1/containers/{id}/signal` `{"signal":15}` | `{"running":…}` |
+//! | `PUT /v1/containers/{id}/inactivity-timeout` `{"milliseconds":…}` | `{"running":…}` |
 //! | `DELETE /v1/containers/{id}` | once nothing of it is left: `{"running":false}` |
 
 mod api;
 mod container;
 mod disk;
+mod front;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -48,6 +52,9 @@ pub struct Options {
     /// Whether containers get this machine's loop devices, which they share
     /// with everything else on it.
     pub loop_devices: bool,
+    /// How long a container runs whose object is inactive and has asked for
+    /// nothing else.
+    pub inactivity_timeout: Duration,
 }
 
 impl Options {
@@ -61,6 +68,7 @@ impl Options {
             port: 0,
             token: None,
             loop_devices: false,
+            inactivity_timeout: Duration::from_secs(60),
         }
     }
 }

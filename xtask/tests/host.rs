@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -29,6 +30,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(test: &str) -> Self {
+        Self::with_inactivity_timeout(test, Duration::from_secs(600))
+    }
+
+    fn with_inactivity_timeout(test: &str, inactivity_timeout: Duration) -> Self {
         let directory = project::target_dir().join("tmp/host").join(test);
         fs::remove_dir_all(&directory).ok();
         fs::create_dir_all(&directory).unwrap();
@@ -42,6 +47,7 @@ impl Fixture {
             port: 0,
             token: None,
             loop_devices: false,
+            inactivity_timeout,
         })
         .unwrap();
         Self {
@@ -62,6 +68,12 @@ impl Fixture {
 
     fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.http.post(format!("{}/v1/containers/{path}", self.url));
+        let request = request.header("Authorization", self.authorization());
+        answer(request.send_json(body).unwrap())
+    }
+
+    fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.put(format!("{}/v1/containers/{path}", self.url));
         let request = request.header("Authorization", self.authorization());
         answer(request.send_json(body).unwrap())
     }
@@ -237,15 +249,30 @@ fn a_running_container_is_not_started_again() {
 #[test]
 fn the_agent_is_told_where_to_listen_and_nothing_of_our_environment() {
     let host = Fixture::new("environment");
-    let (_, started) = host.start("one", "env");
-    host.get("one/wait");
-    let printed = fs::read_to_string(host.directory.join("logs/one.log")).unwrap();
-    let address = started["address"].as_str().unwrap();
+    let printed = host.run("one", "env");
     assert!(
-        printed.contains(&format!("SANDBOX_AGENT_LISTEN={address}\n")),
+        printed.contains("SANDBOX_AGENT_LISTEN=127.0.0.1:"),
         "{printed}"
     );
     assert!(!printed.contains("CARGO"), "{printed}");
+}
+
+#[test]
+fn a_container_ends_when_its_object_has_been_inactive_for_too_long() {
+    let timeout = Duration::from_millis(300);
+    let host = Fixture::with_inactivity_timeout("inactive", timeout);
+    host.run_on("kept", "echo ready; sleep 1000");
+    let longer = json!({ "milliseconds": 600_000 });
+    let kept = host.put("kept/inactivity-timeout", &longer);
+    assert_eq!(kept, (200, json!({ "running": true })));
+    host.run_on("forgotten", "echo ready; sleep 1000");
+    assert_eq!(
+        host.get("forgotten/wait").1,
+        json!({ "exitCode": 137, "signal": 9 })
+    );
+    assert_eq!(host.get("kept").1["running"], true);
+    let none = host.put("forgotten/inactivity-timeout", &longer);
+    assert_eq!(none, (200, json!({ "running": false })));
 }
 
 #[test]

@@ -72,6 +72,9 @@ pub(super) struct Player {
     cycles: usize,
     /// What is restored to [`DIR`], from which it may still be read.
     mounted: Option<Mounted>,
+    /// Whether its container may have been replaced without a backup having been
+    /// refused for that.
+    replaced: bool,
     pub(super) restores: BTreeMap<Strategy, u32>,
     pub(super) disturbances: BTreeMap<&'static str, u32>,
 }
@@ -96,6 +99,7 @@ impl Player {
             log: Arc::clone(log),
             cycles: 0,
             mounted: None,
+            replaced: false,
             restores: BTreeMap::new(),
             disturbances: BTreeMap::new(),
         }
@@ -170,6 +174,7 @@ impl Player {
     }
 
     fn count(&mut self, disturbance: Disturbance) {
+        self.replaced |= disturbance.what.ends_container();
         let name = disturbance.what.name();
         *self.disturbances.entry(name).or_default() += 1;
     }
@@ -220,9 +225,16 @@ impl Player {
         disturbance: Option<Disturbance>,
     ) -> Result<Option<DirectoryBackup>> {
         let disturbance = disturbance.filter(|it| it.moment == Moment::Backup);
-        let id = format!("cycle-{}-{}", self.cycles, self.rng.u64(..));
-        let args = json!([{ "dir": DIR }, { "operationId": id }]);
-        let created = self.disturbed(disturbance, "createBackup", args).await?;
+        let mut id = format!("cycle-{}-{}", self.cycles, self.rng.u64(..));
+        let args = |id: &str| json!([{ "dir": DIR }, { "operationId": id }]);
+        let mut created = self
+            .disturbed(disturbance, "createBackup", args(&id))
+            .await?;
+        let refused = matches!(&created, Err(error) if error.code() == "OPERATION_INTERRUPTED");
+        if refused && disturbance.is_none() && std::mem::take(&mut self.replaced) {
+            id.push_str("-again");
+            created = self.sandbox.call("createBackup", args(&id)).await;
+        }
         let outcome: OperationOutcome =
             call(&self.sandbox, "operationOutcome", json!([id])).await?;
         let backup = match (created, outcome.backup) {

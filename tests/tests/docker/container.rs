@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use sandbox_shared::{RestoreBackupResult, Strategy};
-use sandbox_tests::{docker_stage::DockerStage, tree};
+use sandbox_tests::{
+    consumer::Setup,
+    docker_stage::{DockerStage, SLEEP_AFTER},
+    tree,
+};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -12,6 +16,8 @@ sandbox_tests::tests![
     backups_travel_through_the_gateway,
     with_each_strategy_that_works,
     sleeps_and_wakes_with_what_was_restored,
+    is_kept_for_as_long_as_it_may_idle,
+    is_gone_when_it_has_idled_for_longer,
 ];
 
 /// What works where there is `/dev/fuse`, `CAP_SYS_ADMIN`, and a root that is
@@ -120,4 +126,27 @@ async fn sleeps_and_wakes_with_what_was_restored(stage: Arc<DockerStage>) {
     assert_eq!(sandbox.run("ls; cat d/file").await, "d\nkept\n");
     let status = sandbox.status().await;
     assert_eq!(status["mounts"][0]["id"], json!(backup.id), "{status}");
+}
+
+/// The platform ends a container a minute or two after its object has left
+/// memory, unless the object has asked for more.
+async fn is_kept_for_as_long_as_it_may_idle(stage: Arc<DockerStage>) {
+    let sandbox = stage.consumer.sandbox_of(Setup::Patient, "patient");
+    sandbox.run("echo kept > file").await;
+    // Nobody calls, and nothing is to happen.
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(stage.containers(&sandbox).await.len(), 1);
+    assert_eq!(sandbox.read("/workspace/file").await, "kept\n");
+}
+
+async fn is_gone_when_it_has_idled_for_longer(stage: Arc<DockerStage>) {
+    let sandbox = stage.consumer.sandbox("idle");
+    // Its idle time begins with the end of the command.
+    let seconds = (SLEEP_AFTER + Duration::from_secs(3)).as_secs();
+    sandbox
+        .run(&format!("echo x > file; sleep {seconds}"))
+        .await;
+    assert_eq!(sandbox.read("/workspace/file").await, "x\n");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(stage.containers(&sandbox).await, [""; 0]);
 }

@@ -71,6 +71,8 @@ async fn during_a_backup(stage: Arc<DockerStage>) {
     assert_says_so(&result.unwrap_err());
 
     sandbox.run("echo x > file").await;
+    let refused = sandbox.create_backup(json!({ "dir": "/workspace" })).await;
+    assert_eq!(refused.unwrap_err().code(), "OPERATION_INTERRUPTED");
     let backup = sandbox.backup("/workspace").await;
     sandbox.restore_backup(&backup).await.unwrap();
     assert_eq!(sandbox.read("/workspace/file").await, "x\n");

@@ -7,14 +7,21 @@ use sandbox_shared::{
     DirectoryBackup,
     operation::{OperationOutcome, OperationState},
 };
-use sandbox_tests::{consumer::Called, stage::Stage, tree};
+use sandbox_tests::{
+    consumer::{Called, Sandbox, Setup},
+    faulty_gateway::Fault,
+    stage::{INACTIVITY_TIMEOUT, Stage},
+    tree,
+};
 use serde_json::json;
 
 crate::tests![
     the_next_call_starts_another,
     a_call_under_way_says_so,
     a_backup_under_way_is_not_a_success,
+    an_idle_container_is_kept,
     a_backup_is_of_the_container_that_was_meant,
+    a_replaced_container_is_not_backed_up_before_somebody_knows,
     mounts_are_gone_and_come_back_by_restoring_again,
 ];
 
@@ -62,16 +69,71 @@ async fn a_backup_under_way_is_not_a_success(stage: Arc<Stage>) {
     };
     let (result, ()): (Called<DirectoryBackup>, ()) = join(backup, kill).await;
     let error = result.unwrap_err();
-    let codes = [
-        "CONTAINER_UNAVAILABLE",
-        "BACKUP_CREATE_FAILED",
-        "OPERATION_INTERRUPTED",
-    ];
+    let codes = ["CONTAINER_UNAVAILABLE", "BACKUP_CREATE_FAILED"];
     assert!(codes.contains(&error.code()), "{error:?}");
     sandbox.run("echo x > file").await;
+    is_refused_once(&sandbox).await;
     let backup = sandbox.backup("/workspace").await;
     sandbox.restore_backup(&backup).await.unwrap();
     assert_eq!(sandbox.read("/workspace/file").await, "x\n");
+}
+
+/// The first backup of a container that has taken another's place.
+async fn is_refused_once(sandbox: &Sandbox) {
+    let refused = sandbox.create_backup(json!({ "dir": "/workspace" })).await;
+    let error = refused.unwrap_err();
+    assert_eq!(error.code(), "OPERATION_INTERRUPTED", "{error:?}");
+    assert_eq!(error.context.unwrap()["committed"], false);
+}
+
+async fn an_idle_container_is_kept(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("idle");
+    sandbox.run("echo x > file").await;
+    // Nothing is to happen.
+    tokio::time::sleep(2 * INACTIVITY_TIMEOUT).await;
+    assert!(sandbox.exists("/workspace/file").await);
+}
+
+async fn a_replaced_container_is_not_backed_up_before_somebody_knows(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
+    let sandbox = stage.consumer.sandbox_of(Setup::Faulty, "replaced");
+    for meanwhile in [
+        "nothing",
+        "status",
+        "alarm",
+        "reset",
+        "exec",
+        "killed again",
+    ] {
+        sandbox.run("echo x > file").await;
+        sandbox.backup("/workspace").await;
+        stage.kill_container(&sandbox).await;
+        match meanwhile {
+            "status" => drop(sandbox.status().await),
+            "alarm" => drop(sandbox.ring_alarm().await),
+            "reset" => sandbox.reset().await,
+            "exec" => drop(sandbox.run("echo y > other").await),
+            "killed again" => {
+                sandbox.run("echo y > other").await;
+                stage.kill_container(&sandbox).await;
+                sandbox.reset().await;
+            }
+            _ => {}
+        }
+        is_refused_once(&sandbox).await;
+        let backup = sandbox.backup("/workspace").await;
+        let counts = stage.bucket.metadata(&backup.id).await.counts.unwrap();
+        assert_eq!(counts.files, u64::from(meanwhile == "exec"), "{meanwhile}");
+    }
+
+    // What a caller has restored is what he backs up.
+    sandbox.run("echo x > file").await;
+    let backup = sandbox.backup("/workspace").await;
+    stage.kill_container(&sandbox).await;
+    sandbox.restore_backup(&backup).await.unwrap();
+    sandbox.backup("/workspace").await;
+    let elsewhere = sandbox.create_backup(json!({ "dir": "/home" })).await;
+    assert_eq!(elsewhere.unwrap_err().code(), "OPERATION_INTERRUPTED");
 }
 
 async fn a_backup_is_of_the_container_that_was_meant(stage: Arc<Stage>) {

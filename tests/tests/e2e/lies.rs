@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use sandbox_tests::{
-    consumer::Setup,
-    liar::{COVETED, LIES},
+    consumer::{Setup, Thrown},
+    liar::{Ailment, COVETED, LIES},
     stage::Stage,
 };
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ crate::tests![
     what_was_restored_is_what_was_asked_for,
     a_backup_that_nobody_restored_gets_no_url,
     an_answer_without_end_is_an_error,
+    a_container_that_does_not_answer_is_not_ended,
+    a_container_that_never_sleeps_is_kept_by_a_heartbeat,
 ];
 
 async fn a_lie_about_a_backup_is_an_error_and_leaves_nothing(stage: Arc<Stage>) {
@@ -66,4 +68,56 @@ async fn an_answer_without_end_is_an_error(stage: Arc<Stage>) {
     let sandbox = stage.consumer.sandbox_of(Setup::Lying, "lies-list");
     let error = sandbox.list_files("/workspace", json!({})).await;
     assert_eq!(error.unwrap_err().code(), "INTERNAL_ERROR");
+}
+
+/// All that is not backed up would end with it.
+async fn a_container_that_does_not_answer_is_not_ended(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox_of(Setup::Lying, "lies-silent");
+    let state = async || {
+        let status = sandbox.call::<Value>("status", json!([])).await?;
+        Ok::<_, Thrown>(status["container"]["state"].clone())
+    };
+    // It starts the container.
+    sandbox.exec("true", json!({})).await.unwrap_err();
+    let id = sandbox.object_id().await;
+    let ended = || {
+        let ended = stage.liar.told().ended;
+        ended.iter().filter(|ended| **ended == id).count()
+    };
+    for ailment in [Ailment::CutOff, Ailment::Failed, Ailment::Garbled] {
+        sandbox.reset().await;
+        stage.liar.ail(&id, &[ailment; 3]);
+        assert_eq!(state().await.unwrap(), "running", "{ailment:?}");
+        assert_eq!(ended(), 0, "{ailment:?}");
+
+        sandbox.reset().await;
+        stage.liar.ail(&id, &[ailment; 1000]);
+        let error = state().await.unwrap_err();
+        assert_eq!(error.code(), "CONTAINER_UNAVAILABLE", "{error:?}");
+        assert_eq!(ended(), 0, "{ailment:?}");
+    }
+
+    // Only one that says that it is another's is replaced, when it is needed.
+    sandbox.reset().await;
+    stage.liar.ail(&id, &[Ailment::Unauthorized; 2]);
+    assert_eq!(state().await.unwrap(), "stopped");
+    assert_eq!(ended(), 0);
+    sandbox.exec("true", json!({})).await.unwrap_err();
+    assert_eq!(ended(), 1);
+    assert_eq!(state().await.unwrap(), "running");
+}
+
+async fn a_container_that_never_sleeps_is_kept_by_a_heartbeat(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox_of(Setup::Lying, "lies-heartbeat");
+    sandbox.exec("true", json!({})).await.unwrap_err();
+    let id = sandbox.object_id().await;
+    let timeouts = || stage.liar.told().inactivity_timeouts[&id].clone();
+    let [timeout] = timeouts()[..] else {
+        panic!("it was set once: {:?}", timeouts());
+    };
+    for beats in 1..=2 {
+        let beats_in = sandbox.ring_alarm().await.expect("the alarm is set");
+        assert!(0.0 < beats_in && beats_in < timeout as f64, "{beats_in} ms");
+        assert_eq!(timeouts().len(), 1 + beats);
+    }
 }

@@ -8,6 +8,7 @@
 use sandbox_shared::{
     DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError,
     protocol::MountState,
+    rules::is_within,
     status::{AutoRestore, AutoRestoreStatus},
 };
 use serde::{Deserialize, Serialize};
@@ -210,12 +211,6 @@ fn with(list: Vec<AutoRestore>, new: AutoRestore) -> Vec<AutoRestore> {
 fn without(mut list: Vec<AutoRestore>, dir: &str) -> Vec<AutoRestore> {
     list.retain(|entry| !is_within(&entry.backup.dir, dir));
     list
-}
-
-/// Whether `dir` is `outer` or below it.
-fn is_within(dir: &str, outer: &str) -> bool {
-    let rest = dir.strip_prefix(outer);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn failed(error: worker::Error) -> SandboxError {

@@ -4,8 +4,6 @@
 //! restarted in the middle can remove what there is of it. The metadata is
 //! written last: until then, and after any failure, there is no backup.
 
-use std::rc::Rc;
-
 use super::{Context, auto_restore, cancelled_error};
 use crate::{
     agent::Agent,
@@ -25,11 +23,11 @@ use sandbox_shared::{
     report::CreatedBackup,
 };
 
-/// Makes a backup of the container that is `meant`, where one is known: another
+/// Makes a backup of the container that is `meant`, where there is one: another
 /// that has taken its place has nothing of what is to be kept.
 pub async fn create(
     context: &Context<'_>,
-    meant: Option<Rc<Agent>>,
+    meant: Option<u32>,
     options: BackupOptions,
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
@@ -50,10 +48,14 @@ pub async fn create(
         .begin(&operation, OperationKind::CreateBackup, &backup, created_at)?;
     context.begin(OperationKind::CreateBackup, &id, &options.dir);
     let stored = async {
-        if meant.is_some_and(|meant| !agent.is(&meant)) {
+        let lifecycle = context.lifecycle;
+        if !lifecycle
+            .is_what_was_meant(&agent, meant, &options.dir)
+            .await?
+        {
             return Err(replaced_error(&operation));
         }
-        context.lifecycle.recover_later().await?;
+        lifecycle.recover_later().await?;
         let mut upload = Upload {
             id: &id,
             operation: &operation,
@@ -119,12 +121,13 @@ pub async fn create(
     }
 }
 
-/// The error of a backup whose container has ended before it could begin.
+/// The error of the first backup in a container that has taken another's place.
 fn replaced_error(operation: &OperationId) -> SandboxError {
     SandboxError::new(
         ErrorCode::OperationInterrupted,
-        "the container that was to be backed up has ended, with all that it had on disk; nothing \
-         was stored. A backup that is made now is of the container that has taken its place",
+        "the container that was to be backed up has ended, with all that it had on disk, and \
+         another has taken its place; nothing was stored. Restore what is missing, or call again \
+         to back up what is there now",
     )
     .with("committed", false)
     .with("operationId", operation.as_str())

@@ -11,7 +11,9 @@ use time::OffsetDateTime;
 
 use super::{Context, auto_restore, find_archive, find_metadata};
 use crate::{
-    clock, random_bytes,
+    clock,
+    lifecycle::AgentInUse,
+    random_bytes,
     storage::{journal::State, presign::Presigner},
 };
 
@@ -45,8 +47,9 @@ pub async fn restore(
 async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBackupResult> {
     // A failure is about another directory, or this mends it.
     let _ = auto_restore::put_back_others(context).await;
-    let mount = mount(context, &request).await?;
+    let (agent, mount) = mount(context, &request).await?;
     let dir = &request.backup.dir;
+    context.lifecycle.note_restored_dir(&agent, dir).await?;
     if request.auto_restore {
         auto_restore::remember(context, &request).await?;
     } else {
@@ -61,8 +64,11 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
     })
 }
 
-/// Has the agent restore a backup.
-pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Result<MountStatus> {
+/// Has the agent restore a backup, and says which agent that was.
+pub(super) async fn mount(
+    context: &Context<'_>,
+    request: &RestoreRequest,
+) -> Result<(AgentInUse, MountStatus)> {
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
@@ -116,7 +122,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
                     .progress
                     .update(|operation| operation.strategy = strategy);
                 context.lifecycle.renew_for(&mount).await?;
-                return Ok(mount);
+                return Ok((agent, mount));
             }
             RestoreEvent::Failed(error) => return Err(error),
             // An agent newer than this Worker may have more to tell.

@@ -3,7 +3,7 @@
 //! It plays the platform over HTTP on a loopback address: starts the agent in
 //! a root of its own, tells where it listens, and stops it.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use sandbox_shared::Result;
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,14 @@ impl LocalContainer {
         self.call(Method::Delete, "", None).await?;
         *self.address.borrow_mut() = None;
         Ok(())
+    }
+
+    pub(super) async fn set_inactivity_timeout(&self, timeout: Duration) -> Result<()> {
+        let milliseconds = timeout.as_millis();
+        let body = format!("{{\"milliseconds\":{milliseconds}}}");
+        self.call(Method::Put, "/inactivity-timeout", Some(body))
+            .await
+            .map(drop)
     }
 
     pub(super) async fn fetch(&self, request: AgentRequest) -> Result<Response> {

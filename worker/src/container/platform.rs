@@ -2,9 +2,12 @@
 //!
 //! Source: Cloudflare Containers, "Durable Object Container API".
 
-use js_sys::{Function, Object, Reflect};
+use std::time::Duration;
+
+use js_sys::{Function, Object, Promise, Reflect};
 use sandbox_shared::{Result, protocol::AGENT_PORT};
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 use worker::Response;
 
 use super::{AgentRequest, unavailable};
@@ -48,6 +51,28 @@ impl PlatformContainer {
             Ok(()) => "it exited".to_owned(),
             Err(error) => error.to_string(),
         }
+    }
+
+    /// Calls `setInactivityTimeout(milliseconds)` by hand: `worker` 0.8.7 does
+    /// not have it.
+    pub(super) async fn set_inactivity_timeout(&self, timeout: Duration) -> Result<()> {
+        let call = || -> Result<Promise, JsValue> {
+            let container: &JsValue = self.0.as_ref();
+            Reflect::get(container, &"setInactivityTimeout".into())?
+                .dyn_into::<Function>()?
+                .call1(container, &(timeout.as_millis() as f64).into())?
+                .dyn_into()
+        };
+        let outcome = match call() {
+            Ok(promise) => JsFuture::from(promise).await.map(drop),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| {
+            unavailable(
+                "setting the container's inactivity timeout",
+                worker::Error::from(error),
+            )
+        })
     }
 
     pub(super) async fn destroy(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The HTTP side of the host.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use rustix::process::Signal;
 use serde::Deserialize;
@@ -32,6 +32,10 @@ pub(super) async fn serve(
         .route("/v1/containers/{id}/start", post(start))
         .route("/v1/containers/{id}/signal", post(signal))
         .route("/v1/containers/{id}/wait", get(wait))
+        .route(
+            "/v1/containers/{id}/inactivity-timeout",
+            put(set_inactivity_timeout),
+        )
         .with_state(platform.clone())
         .layer(middleware::from_fn_with_state(expected, authorize));
     // Not gracefully: those who wait for a container to end would keep us.
@@ -50,6 +54,11 @@ pub(super) async fn serve(
 struct Start {
     #[serde(default)]
     env: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct InactivityTimeout {
+    milliseconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +93,9 @@ async fn start(
 
 async fn status(State(platform): State<Arc<Platform>>, Path(id): Path<String>) -> Json<Value> {
     let running = platform.get(&id).await.filter(|found| found.is_running());
+    if let Some(container) = &running {
+        container.activity.note();
+    }
     Json(match running {
         Some(container) => json!({ "running": true, "address": container.address }),
         None => json!({ "running": false }),
@@ -96,6 +108,19 @@ async fn wait(State(platform): State<Arc<Platform>>, Path(id): Path<String>) -> 
     };
     let code = container.wait().await;
     Json(json!({ "exitCode": code, "signal": (code > 128).then(|| code - 128) }))
+}
+
+async fn set_inactivity_timeout(
+    State(platform): State<Arc<Platform>>,
+    Path(id): Path<String>,
+    Json(timeout): Json<InactivityTimeout>,
+) -> Json<Value> {
+    let running = platform.get(&id).await.filter(|found| found.is_running());
+    if let Some(container) = &running {
+        let timeout = Duration::from_millis(timeout.milliseconds);
+        container.activity.set_timeout(timeout);
+    }
+    Json(json!({ "running": running.is_some() }))
 }
 
 async fn signal(

@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ use tokio::{
 use super::{
     Options,
     disk::{self, AGENT, Disks},
+    front::{Activity, Front},
 };
 use crate::process::{Contained, ExitCode};
 use sandbox_shared::protocol::env;
@@ -46,6 +48,7 @@ pub(super) struct Platform {
     agent: PathBuf,
     logs: PathBuf,
     loop_devices: bool,
+    inactivity_timeout: Duration,
     disks: Arc<Disks>,
     containers: Mutex<Containers>,
 }
@@ -61,8 +64,10 @@ struct Containers {
 /// A container that runs, or has run.
 #[derive(Clone, Debug)]
 pub(super) struct Container {
-    /// Where its agent listens.
+    /// Where its agent is reached.
     pub(super) address: SocketAddr,
+    /// What its object does with it.
+    pub(super) activity: Activity,
     process: Arc<Contained>,
     gone: watch::Receiver<bool>,
 }
@@ -87,6 +92,7 @@ impl Platform {
             agent,
             logs: options.logs.clone(),
             loop_devices: options.loop_devices,
+            inactivity_timeout: options.inactivity_timeout,
             disks: Arc::new(Disks::new(&options.disks)?),
             containers: Mutex::default(),
         })
@@ -106,8 +112,11 @@ impl Platform {
             return Ok(Started::Running(container.clone()));
         }
         let disk = self.disks.make(id).context("cannot make a disk")?;
-        let address = free_address()?;
-        let process = match self.spawn(id, &disk, address, environment) {
+        let agent = free_address()?;
+        let activity = Activity::new(self.inactivity_timeout);
+        let front = Front::new(agent, activity.clone()).await?;
+        let address = front.address()?;
+        let process = match self.spawn(id, &disk, agent, environment) {
             Ok(process) => Arc::new(process),
             Err(error) => {
                 disk::remove(&disk).ok();
@@ -116,8 +125,22 @@ impl Platform {
         };
         let (end, gone) = watch::channel(false);
         let mut exit = process.exit();
+        let (inactive, kept) = (activity.clone(), process.clone());
         containers.keepers.spawn(async move {
-            exit.wait_for(Option::is_some).await.ok();
+            let ended = exit.wait_for(Option::is_some);
+            let served = async {
+                tokio::select! {
+                    () = front.serve() => {}
+                    () = inactive.ended() => {}
+                }
+                // By force, as `wrangler dev` does it with Docker.
+                kept.signal(Signal::KILL).ok();
+                std::future::pending().await
+            };
+            tokio::select! {
+                _ = ended => {}
+                () = served => {}
+            }
             if let Ok(Err(error)) = task::spawn_blocking(move || disk::remove(&disk)).await {
                 eprintln!("container host: a disk is not removed: {error}");
             }
@@ -125,6 +148,7 @@ impl Platform {
         });
         let container = Container {
             address,
+            activity,
             process,
             gone,
         };

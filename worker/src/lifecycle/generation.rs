@@ -1,0 +1,168 @@
+//! Which container it is. Each start of a container is a generation, with a
+//! number that is one higher than that of the one before, kept in the Durable
+//! Object's storage, so that an object that was evicted finds its container again.
+//!
+//! A new container has an empty disk. A backup of it would pass for one of the
+//! container that it has replaced, so `createBackup` fails until a caller has been
+//! told, or has asked for what the directory holds.
+
+use sandbox_shared::{Result, rules::is_within};
+use serde::{Deserialize, Serialize};
+use worker::Storage;
+
+use super::storage;
+
+/// Where it is kept in storage.
+const KEY: &str = "container";
+/// Where its token alone was kept before there were generations.
+const OLD_TOKEN_KEY: &str = "agent-token";
+
+/// What is known of one start of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Generation {
+    /// The first one is 1.
+    pub(super) number: u32,
+    /// What its agent answers to.
+    pub(super) token: String,
+    /// Whether no caller can take it for an earlier container: there was none,
+    /// or they have been told.
+    is_known: bool,
+    /// Whether nothing is lost with it: it has not been used yet, or a caller
+    /// has asked for its end.
+    is_expendable: bool,
+    /// Directories that callers have restored in it.
+    restored_dirs: Vec<String>,
+}
+
+/// The record of older versions of this Worker.
+#[derive(Deserialize)]
+struct OldRecord {
+    token: String,
+}
+
+impl Generation {
+    /// The one that was started last, if there was any.
+    pub(super) async fn load(storage: &Storage) -> Result<Option<Self>> {
+        let found: Option<Self> = storage.get(KEY).await.map_err(self::storage)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let old: Option<OldRecord> = storage.get(OLD_TOKEN_KEY).await.map_err(self::storage)?;
+        Ok(old.map(|OldRecord { token }| Self {
+            is_expendable: false,
+            ..Self::after(None, token)
+        }))
+    }
+
+    pub(super) async fn store(&self, storage: &Storage) -> Result<()> {
+        storage.put(KEY, self).await.map_err(self::storage)
+    }
+
+    /// The one that takes the place of another, or is the first.
+    pub(super) fn after(previous: Option<&Self>, token: String) -> Self {
+        Self {
+            number: previous.map_or(1, |previous| previous.number + 1),
+            token,
+            is_known: previous.is_none_or(|previous| previous.is_known && previous.is_expendable),
+            is_expendable: true,
+            restored_dirs: Vec::new(),
+        }
+    }
+
+    /// It is used from now on. Says whether that is news.
+    pub(super) fn begin_use(&mut self) -> bool {
+        std::mem::take(&mut self.is_expendable)
+    }
+
+    /// A caller has asked for its end, and so knows that the next one is another.
+    pub(super) fn end_as_asked(&mut self) {
+        self.is_known = true;
+        self.is_expendable = true;
+    }
+
+    /// Whether a caller may hold something for kept that is on its disk alone.
+    pub(super) fn is_missed(&self) -> bool {
+        !self.is_expendable
+    }
+
+    /// A caller has restored `dir`, and so knows what it holds. Says whether that
+    /// is news.
+    pub(super) fn note_restored_dir(&mut self, dir: &str) -> bool {
+        let is_news = !self.knows(dir);
+        if is_news {
+            self.restored_dirs.retain(|known| !is_within(known, dir));
+            self.restored_dirs.push(dir.to_owned());
+        }
+        is_news
+    }
+
+    /// Whether callers know what `dir` holds.
+    pub(super) fn knows(&self, dir: &str) -> bool {
+        self.is_known || self.restored_dirs.iter().any(|outer| is_within(dir, outer))
+    }
+
+    /// A caller has been told that it is another container.
+    pub(super) fn tell(&mut self) {
+        self.is_known = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(previous: &Generation) -> Generation {
+        Generation::after(Some(previous), "token".into())
+    }
+
+    /// One that has been used.
+    fn used(mut generation: Generation) -> Generation {
+        assert!(generation.begin_use());
+        assert!(!generation.begin_use());
+        generation
+    }
+
+    #[test]
+    fn a_container_that_has_replaced_another_is_unknown_until_somebody_is_told() {
+        let first = used(Generation::after(None, "token".into()));
+        assert!(first.knows("/workspace"), "it has replaced nothing");
+        let mut second = used(after(&first));
+        assert_eq!((first.number, second.number), (1, 2));
+        assert!(!second.knows("/workspace"));
+        let third = used(after(&second));
+        assert!(!third.knows("/workspace"), "nobody has been told meanwhile");
+        second.tell();
+        assert!(second.knows("/workspace"));
+        assert!(
+            !after(&second).knows("/workspace"),
+            "its own end is another"
+        );
+    }
+
+    #[test]
+    fn nothing_is_missed_of_a_container_that_was_stopped_or_never_used() {
+        let mut first = used(Generation::after(None, "token".into()));
+        first.end_as_asked();
+        let second = after(&first);
+        assert!(second.knows("/workspace"));
+        assert!(!second.is_missed(), "it did not even start");
+        assert!(after(&second).knows("/workspace"));
+        let lost = used(second);
+        assert!(lost.is_missed());
+        let unused = after(&lost);
+        assert!(!after(&unused).knows("/workspace"), "what was lost before");
+    }
+
+    #[test]
+    fn what_a_caller_has_restored_is_known() {
+        let first = used(Generation::after(None, "token".into()));
+        let mut second = used(after(&first));
+        assert!(second.note_restored_dir("/workspace/a"));
+        assert!(!second.note_restored_dir("/workspace/a/b"));
+        assert!(second.knows("/workspace/a/b"));
+        assert!(!second.knows("/workspace/ab") && !second.knows("/workspace"));
+        assert!(second.note_restored_dir("/workspace"));
+        assert_eq!(second.restored_dirs, ["/workspace"]);
+        assert!(second.knows("/workspace/ab"));
+    }
+}
