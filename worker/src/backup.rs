@@ -35,6 +35,8 @@ pub mod restore;
 pub mod unmount;
 pub mod verify;
 
+use auto_restore::PutBack;
+
 /// What a verb works with.
 pub struct Context<'a> {
     /// The settings.
@@ -45,6 +47,8 @@ pub struct Context<'a> {
     pub index: &'a Index,
     /// What has been begun.
     pub journal: &'a Journal,
+    /// What has been put back.
+    pub put_back: &'a PutBack,
     /// Where it says how far it is.
     pub progress: ProgressReport<'a>,
     /// Whether its result is still wanted.

@@ -22,7 +22,6 @@ use worker::{Delay, State, Storage};
 
 use crate::{
     agent::{Agent, Recognition},
-    backup::auto_restore::{self, Failure},
     clock,
     config::Config,
     container::Container,
@@ -42,11 +41,6 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// The platform has no event for a port that begins to listen.
 const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// Which backups were restored to this container.
-const RESTORED_KEY: &str = "restored-backups";
-/// As many of them, the latest, are known.
-const MAX_RESTORED: usize = 1000;
-
 /// The container of one sandbox over time.
 pub struct Lifecycle {
     state: State,
@@ -59,16 +53,28 @@ pub struct Lifecycle {
     /// When the platform was told last how long to keep the container, in
     /// milliseconds since 1970.
     kept_at: Cell<i64>,
-    /// What could not be put back into this container, once that was tried.
-    put_back: RefCell<Option<Vec<Failure>>>,
 }
 
 /// The agent of a container that was found running.
 #[derive(Clone)]
-struct Connected {
+pub struct Connected {
     agent: Rc<Agent>,
-    /// [`Generation::number`] of its container.
     generation: u32,
+}
+
+impl Connected {
+    /// The number of its container: each start of one has a higher one.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+impl std::ops::Deref for Connected {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
 }
 
 /// What is there instead of a container of ours.
@@ -112,10 +118,10 @@ impl Drop for Use {
 }
 
 impl std::ops::Deref for AgentInUse {
-    type Target = Agent;
+    type Target = Connected;
 
-    fn deref(&self) -> &Agent {
-        &self.connected.agent
+    fn deref(&self) -> &Connected {
+        &self.connected
     }
 }
 
@@ -130,7 +136,6 @@ impl Lifecycle {
             uses: Cell::new(0),
             alarms: RefCell::new(None),
             kept_at: Cell::new(0),
-            put_back: RefCell::new(None),
         });
         lifecycle.keep_after_restart();
         lifecycle
@@ -179,10 +184,10 @@ impl Lifecycle {
     }
 
     /// The agent if its container runs; starts and ends nothing.
-    pub async fn running_agent(&self) -> Result<Option<Rc<Agent>>> {
+    pub async fn running_agent(&self) -> Result<Option<Connected>> {
         let _one_at_a_time = self.starting.lock().await;
         match self.find(LOOK_DEADLINE).await? {
-            Found::Ours(connected) => Ok(Some(connected.agent)),
+            Found::Ours(connected) => Ok(Some(connected)),
             Found::Foreign | Found::Nothing => Ok(None),
         }
     }
@@ -219,27 +224,6 @@ impl Lifecycle {
         }
     }
 
-    /// Whether everything that was to be put back has been, or was given up, since
-    /// the container has started, or since this object has found it running.
-    pub fn is_put_back(&self) -> bool {
-        matches!(&*self.put_back.borrow(), Some(failures) if failures.is_empty())
-    }
-
-    /// What could not be put back and is going to be tried again.
-    pub fn put_back_failures(&self) -> Vec<Failure> {
-        self.put_back.borrow().clone().unwrap_or_default()
-    }
-
-    /// Notes how putting things back into the container of `agent` went, unless
-    /// that is gone.
-    pub fn set_put_back(&self, agent: &AgentInUse, failures: Vec<Failure>) {
-        let generation = agent.connected.generation;
-        let connected = self.connected.borrow();
-        if connected.as_ref().map(|it| it.generation) == Some(generation) {
-            *self.put_back.borrow_mut() = Some(failures);
-        }
-    }
-
     async fn connect(&self, agent: Agent, mut generation: Generation) -> Result<Connected> {
         if generation.begin_use() {
             generation.store(&self.storage()).await?;
@@ -249,7 +233,6 @@ impl Lifecycle {
             agent: Rc::new(agent),
             generation: generation.number,
         };
-        *self.put_back.borrow_mut() = None;
         *self.connected.borrow_mut() = Some(connected.clone());
         Ok(connected)
     }
@@ -259,8 +242,6 @@ impl Lifecycle {
         let previous = Generation::load(&storage).await?;
         let generation = Generation::after(previous.as_ref(), random_token()?);
         generation.store(&storage).await?;
-        storage.delete(RESTORED_KEY).await.map_err(self::storage)?;
-        auto_restore::take_heart(&storage).await?;
         let container = self.container()?;
         container
             .start(&[
@@ -322,7 +303,7 @@ impl Lifecycle {
     /// without anybody having been told. Whoever is told no has been told.
     pub async fn is_what_was_meant(
         &self,
-        agent: &AgentInUse,
+        agent: &Connected,
         meant: Option<u32>,
         dir: &str,
     ) -> Result<bool> {
@@ -338,7 +319,7 @@ impl Lifecycle {
     }
 
     /// Notes that a caller has restored `dir` in the container of `agent`.
-    pub async fn note_restored_dir(&self, agent: &AgentInUse, dir: &str) -> Result<()> {
+    pub async fn note_restored_dir(&self, agent: &Connected, dir: &str) -> Result<()> {
         if let Some(mut generation) = self.generation_of(agent).await?
             && generation.note_restored_dir(dir)
         {
@@ -348,32 +329,20 @@ impl Lifecycle {
     }
 
     /// The container of `agent`, unless another has been started since.
-    async fn generation_of(&self, agent: &AgentInUse) -> Result<Option<Generation>> {
+    async fn generation_of(&self, agent: &Connected) -> Result<Option<Generation>> {
         let last = Generation::load(&self.storage()).await?;
-        Ok(last.filter(|last| last.number == agent.connected.generation))
+        Ok(last.filter(|last| last.number == agent.generation))
     }
 
-    /// Notes that a caller has this backup restored here: the agent may have URLs
-    /// of its archive from now on.
-    pub async fn note_restored(&self, id: &BackupId) -> Result<()> {
-        let mut restored = self.restored().await?;
-        if restored.last() == Some(id) {
-            return Ok(());
+    /// Notes that a backup is restored in the container of `agent`, which may have
+    /// URLs of its archive from now on.
+    pub async fn note_restored(&self, agent: &Connected, id: &BackupId) -> Result<()> {
+        if let Some(mut generation) = self.generation_of(agent).await?
+            && generation.note_restored(id)
+        {
+            generation.store(&self.storage()).await?;
         }
-        restored.retain(|known| known != id);
-        restored.push(id.clone());
-        let surplus = restored.len().saturating_sub(MAX_RESTORED);
-        restored.drain(..surplus);
-        let storage = self.storage();
-        storage
-            .put(RESTORED_KEY, restored)
-            .await
-            .map_err(self::storage)
-    }
-
-    async fn restored(&self) -> Result<Vec<BackupId>> {
-        let restored = self.storage().get(RESTORED_KEY).await.map_err(storage)?;
-        Ok(restored.unwrap_or_default())
+        Ok(())
     }
 }
 

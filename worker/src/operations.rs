@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    backup::{Context, recover},
+    backup::{Context, auto_restore::PutBack, recover},
     clock,
     config::Config,
     lifecycle::Lifecycle,
@@ -133,6 +133,7 @@ pub struct Operations {
     index: Rc<Index>,
     log: OperationLog,
     journal: Journal,
+    put_back: PutBack,
     /// Whether nothing is left to settle of operations that have ended, be it in
     /// an earlier life of this object.
     recovered: Cell<bool>,
@@ -156,6 +157,7 @@ impl Operations {
             index,
             log,
             journal,
+            put_back: PutBack::default(),
             recovered: Cell::new(false),
             turn: Mutex::new(()),
             running: watch::Sender::new(None),
@@ -177,6 +179,7 @@ impl Operations {
             lifecycle: &self.lifecycle,
             index: &self.index,
             journal: &self.journal,
+            put_back: &self.put_back,
             progress: ProgressReport {
                 operations: self,
                 cancellation: cancellation.clone(),
@@ -198,6 +201,11 @@ impl Operations {
     /// The container.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// What has been put back into it.
+    pub fn put_back(&self) -> &PutBack {
+        &self.put_back
     }
 
     /// Operations that have ended.

@@ -46,7 +46,7 @@ use crate::{
     clock,
     config::Config,
     http,
-    lifecycle::{AgentInUse, Lifecycle},
+    lifecycle::{AgentInUse, Connected, Lifecycle},
     operations::{Cancellation, Operations},
     sse,
     storage::{bucket::BackupBucket, index::Index, journal::Journal, log::OperationLog},
@@ -288,7 +288,7 @@ impl Sandbox {
     /// The agent, in a container that has what is to be put back in it.
     async fn agent(&self) -> Result<AgentInUse> {
         let agent = self.lifecycle.agent().await?;
-        if self.lifecycle.is_put_back() {
+        if self.operations.put_back().is_done(agent.generation()) {
             return Ok(agent);
         }
         self.operations
@@ -410,6 +410,7 @@ impl Sandbox {
     /// How the sandbox is. Starts nothing.
     pub async fn status(&self) -> Result<SandboxStatus> {
         let agent = self.lifecycle.running_agent().await?;
+        let generation = agent.as_ref().map(Connected::generation);
         let (state, strategies, mounts) = match agent {
             Some(agent) => {
                 let status = agent.status().await?;
@@ -423,7 +424,12 @@ impl Sandbox {
         Ok(SandboxStatus {
             container: ContainerStatus { state, strategies },
             mounts,
-            auto_restore: auto_restore::status(&self.lifecycle).await?,
+            auto_restore: auto_restore::status(
+                &self.lifecycle.storage(),
+                self.operations.put_back(),
+                generation,
+            )
+            .await?,
             operation: self.operations.current(),
         })
     }

@@ -6,23 +6,22 @@
 //! or until it is unmounted.
 
 use sandbox_shared::{
-    DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError,
+    ErrorCode, RestoreRequest, Result, SandboxError,
     protocol::MountState,
     rules::is_within,
     status::{AutoRestore, AutoRestoreStatus},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{Context, restore};
-use crate::{
-    agent::Agent,
-    lifecycle::{AgentInUse, Lifecycle},
-};
+use crate::lifecycle::{AgentInUse, Connected};
+use outcome::{Failure, GivenUp};
+
+pub use outcome::PutBack;
+
+mod outcome;
 
 /// Where the list is kept in storage.
 const KEY: &str = "auto-restores";
-/// Where it is kept what has been given up in this container.
-const GIVEN_UP: &str = "auto-restores-given-up";
 
 /// All that is to be put back, by directory: outer ones before those in them.
 async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
@@ -33,12 +32,7 @@ async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
 /// From now on, what has been restored is put back.
 pub(super) async fn remember(context: &Context<'_>, request: &RestoreRequest) -> Result<()> {
     let storage = context.lifecycle.storage();
-    let mut given_up = given_up(&storage).await?;
-    let count = given_up.len();
-    given_up.retain(|failure| failure.backup != request.backup);
-    if given_up.len() < count {
-        storage.put(GIVEN_UP, given_up).await.map_err(failed)?;
-    }
+    GivenUp::forget(&storage, &request.backup).await?;
     let list = all(&storage).await?;
     let list = with(
         list,
@@ -67,11 +61,15 @@ pub(super) async fn remembers(context: &Context<'_>, dir: &str) -> Result<bool> 
     Ok(list.iter().any(|entry| is_within(&entry.backup.dir, dir)))
 }
 
-/// How everything is that is to be put back.
-pub async fn status(lifecycle: &Lifecycle) -> Result<Vec<AutoRestoreStatus>> {
-    let storage = lifecycle.storage();
-    let mut failures = given_up(&storage).await?;
-    failures.extend(lifecycle.put_back_failures());
+/// How everything is that is to be put back. `generation` is that of the container
+/// that runs, if one does.
+pub async fn status(
+    storage: &worker::Storage,
+    put_back: &PutBack,
+    generation: Option<u32>,
+) -> Result<Vec<AutoRestoreStatus>> {
+    let mut failures = GivenUp::last(storage, generation).await?;
+    failures.extend(put_back.failures(generation));
     let with_error = |entry: AutoRestore| AutoRestoreStatus {
         error: failures
             .iter()
@@ -79,55 +77,7 @@ pub async fn status(lifecycle: &Lifecycle) -> Result<Vec<AutoRestoreStatus>> {
             .map(|failure| failure.error.clone()),
         entry,
     };
-    Ok(all(&storage).await?.into_iter().map(with_error).collect())
-}
-
-/// Why a directory could not be put back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Which, and with what.
-    backup: DirectoryBackup,
-    /// Says how to go on.
-    error: SandboxError,
-}
-
-impl Failure {
-    fn new(backup: DirectoryBackup, error: SandboxError) -> Self {
-        let dir = &backup.dir;
-        let next = match is_lasting(&error) {
-            true => {
-                "it is not tried again in this container, where everything else runs without it"
-            }
-            false => "the next operation tries it again",
-        };
-        let message = format!(
-            "{dir} could not be put back after the container had started again: {}; {next}; \
-             unmountBackup(\"{dir}\") forgets it",
-            error.message
-        );
-        let error = SandboxError { message, ..error }.with("autoRestore", dir.as_str());
-        Self { backup, error }
-    }
-}
-
-/// Whether trying again cannot help.
-fn is_lasting(error: &SandboxError) -> bool {
-    matches!(
-        error.code,
-        ErrorCode::BackupExpired | ErrorCode::BackupNotFound
-    )
-}
-
-/// What is not put back any more in this container, because that cannot succeed
-/// and somebody has been told.
-async fn given_up(storage: &worker::Storage) -> Result<Vec<Failure>> {
-    let list: Option<Vec<Failure>> = storage.get(GIVEN_UP).await.map_err(failed)?;
-    Ok(list.unwrap_or_default())
-}
-
-/// Forgets what has been given up: the container is another one.
-pub async fn take_heart(storage: &worker::Storage) -> Result<()> {
-    storage.delete(GIVEN_UP).await.map(drop).map_err(failed)
+    Ok(all(storage).await?.into_iter().map(with_error).collect())
 }
 
 /// Restores what is to be put back and is not there, for the operation that
@@ -137,19 +87,17 @@ pub async fn take_heart(storage: &worker::Storage) -> Result<()> {
 pub async fn put_back(context: &Context<'_>) -> Result<AgentInUse> {
     // Whether a container has started shows when its agent is asked for.
     let agent = context.lifecycle.agent().await?;
-    if context.lifecycle.is_put_back() {
+    let generation = agent.generation();
+    if context.put_back.is_done(generation) {
         return Ok(agent);
     }
     let mut failures = attempt(context, &agent).await?;
     let reported = failures.first().cloned();
-    if let Some(lasting) = reported.clone().filter(|it| is_lasting(&it.error)) {
+    if let Some(lasting) = reported.clone().filter(Failure::is_lasting) {
         failures.remove(0);
-        let storage = context.lifecycle.storage();
-        let mut given_up = given_up(&storage).await?;
-        given_up.push(lasting);
-        storage.put(GIVEN_UP, given_up).await.map_err(failed)?;
+        GivenUp::add(&context.lifecycle.storage(), generation, lasting).await?;
     }
-    context.lifecycle.set_put_back(&agent, failures);
+    context.put_back.set(generation, failures);
     reported.map_or(Ok(agent), |failure| Err(failure.error))
 }
 
@@ -157,19 +105,19 @@ pub async fn put_back(context: &Context<'_>) -> Result<AgentInUse> {
 /// next operation reports them.
 pub(super) async fn put_back_others(context: &Context<'_>) -> Result<()> {
     let agent = context.lifecycle.agent().await?;
-    if !context.lifecycle.is_put_back() {
+    if !context.put_back.is_done(agent.generation()) {
         attempt(context, &agent).await?;
     }
     Ok(())
 }
 
-async fn attempt(context: &Context<'_>, agent: &Agent) -> Result<Vec<Failure>> {
+async fn attempt(context: &Context<'_>, agent: &Connected) -> Result<Vec<Failure>> {
     let storage = context.lifecycle.storage();
     let entries = all(&storage).await?;
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let given_up = given_up(&storage).await?;
+    let given_up = GivenUp::last(&storage, Some(agent.generation())).await?;
     let mounts = agent.status().await?.mounts;
     let mut restored: Vec<String> = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
@@ -181,7 +129,7 @@ async fn attempt(context: &Context<'_>, agent: &Agent) -> Result<Vec<Failure>> {
         let was_taken = restored.iter().any(|dir| is_within(&backup.dir, dir));
         let would_be_taken = failures
             .iter()
-            .any(|outer| !is_lasting(&outer.error) && is_within(&backup.dir, &outer.backup.dir));
+            .any(|outer| !outer.is_lasting() && is_within(&backup.dir, &outer.backup.dir));
         let is_given_up = given_up.iter().any(|failure| failure.backup == backup);
         if is_there && !was_taken || would_be_taken || is_given_up {
             continue;
@@ -254,22 +202,5 @@ mod tests {
             without(list, "/app/x"),
             [entry(3, "/app"), entry(6, "/app/xy")]
         );
-    }
-
-    #[test]
-    fn a_failure_says_how_to_go_on() {
-        for (code, next) in [
-            (ErrorCode::BackupExpired, "not tried again"),
-            (ErrorCode::ContainerUnavailable, "tries it again"),
-        ] {
-            let error = SandboxError::new(code, "of this").with("id", "x");
-            let Failure { error, .. } = Failure::new(entry(1, "/app").backup, error);
-            assert_eq!(error.code, code);
-            for part in ["/app", "of this", next, "unmountBackup(\"/app\")"] {
-                assert!(error.message.contains(part), "{}", error.message);
-            }
-            assert_eq!(error.context["autoRestore"], "/app");
-            assert_eq!(error.context["id"], "x");
-        }
     }
 }

@@ -103,7 +103,7 @@ pub(super) async fn mount(
         strategy: request.strategy,
         force: request.force,
     };
-    context.lifecycle.note_restored(&backup.id).await?;
+    context.lifecycle.note_restored(&agent, &backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
         let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);

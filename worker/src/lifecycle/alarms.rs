@@ -17,8 +17,8 @@ use sandbox_shared::{
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Lifecycle, storage};
-use crate::{agent::Agent, clock, container::Container, storage::presign::Presigner};
+use super::{Connected, Lifecycle, storage};
+use crate::{clock, container::Container, storage::presign::Presigner};
 
 /// The longest idle time that is left to the inactivity timeout; whoever wants
 /// a longer one, or none, gets a heartbeat besides.
@@ -226,11 +226,14 @@ impl Lifecycle {
 
     /// Renews URLs that are about to expire, of archives that are not whole
     /// yet, and says when to look again.
-    pub async fn renew(&self, agent: &Agent, mounts: &[MountStatus]) -> Result<Option<i64>> {
+    pub async fn renew(&self, agent: &Connected, mounts: &[MountStatus]) -> Result<Option<i64>> {
         let mut next = None;
+        let Some(generation) = self.generation_of(agent).await? else {
+            return Ok(None);
+        };
         // Whatever the agent says that it has: it gets URLs of no other backup.
-        let restored = self.restored().await?;
-        for mount in mounts.iter().filter(|mount| restored.contains(&mount.id)) {
+        let restored = |mount: &&MountStatus| generation.has_restored(&mount.id);
+        for mount in mounts.iter().filter(restored) {
             let Some(mut at) = self.renewal_of(mount) else {
                 continue;
             };

@@ -6,7 +6,7 @@
 //! container that it has replaced, so `createBackup` fails until a caller has been
 //! told, or has asked for what the directory holds.
 
-use sandbox_shared::{Result, rules::is_within};
+use sandbox_shared::{BackupId, Result, rules::is_within};
 use serde::{Deserialize, Serialize};
 use worker::Storage;
 
@@ -14,8 +14,11 @@ use super::storage;
 
 /// Where it is kept in storage.
 const KEY: &str = "container";
-/// Where its token alone was kept before there were generations.
-const OLD_TOKEN_KEY: &str = "agent-token";
+/// Where its token, and which backups were restored to it, were kept before
+/// there were generations.
+const OLD_KEYS: (&str, &str) = ("agent-token", "restored-backups");
+/// As many backups that were restored to it, the latest, are known.
+const MAX_RESTORED: usize = 1000;
 
 /// What is known of one start of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,9 @@ pub(super) struct Generation {
     is_expendable: bool,
     /// Directories that callers have restored in it.
     restored_dirs: Vec<String>,
+    /// The backups that were to be restored to it: its agent may have URLs of
+    /// their archives.
+    restored: Vec<BackupId>,
 }
 
 /// The record of older versions of this Worker.
@@ -47,10 +53,19 @@ impl Generation {
         if found.is_some() {
             return Ok(found);
         }
-        let old: Option<OldRecord> = storage.get(OLD_TOKEN_KEY).await.map_err(self::storage)?;
-        Ok(old.map(|OldRecord { token }| Self {
+        let (token, restored) = OLD_KEYS;
+        let Some(old) = storage
+            .get::<OldRecord>(token)
+            .await
+            .map_err(self::storage)?
+        else {
+            return Ok(None);
+        };
+        let restored: Option<Vec<BackupId>> = storage.get(restored).await.map_err(self::storage)?;
+        Ok(Some(Self {
             is_expendable: false,
-            ..Self::after(None, token)
+            restored: restored.unwrap_or_default(),
+            ..Self::after(None, old.token)
         }))
     }
 
@@ -66,6 +81,7 @@ impl Generation {
             is_known: previous.is_none_or(|previous| previous.is_known && previous.is_expendable),
             is_expendable: true,
             restored_dirs: Vec::new(),
+            restored: Vec::new(),
         }
     }
 
@@ -94,6 +110,23 @@ impl Generation {
             self.restored_dirs.push(dir.to_owned());
         }
         is_news
+    }
+
+    /// A backup is to be restored to it. Says whether that is news.
+    pub(super) fn note_restored(&mut self, id: &BackupId) -> bool {
+        if self.restored.last() == Some(id) {
+            return false;
+        }
+        self.restored.retain(|known| known != id);
+        self.restored.push(id.clone());
+        let surplus = self.restored.len().saturating_sub(MAX_RESTORED);
+        self.restored.drain(..surplus);
+        true
+    }
+
+    /// Whether a backup was to be restored to it.
+    pub(super) fn has_restored(&self, id: &BackupId) -> bool {
+        self.restored.contains(id)
     }
 
     /// Whether callers know what `dir` holds.
@@ -151,6 +184,22 @@ mod tests {
         assert!(lost.is_missed());
         let unused = after(&lost);
         assert!(!after(&unused).knows("/workspace"), "what was lost before");
+    }
+
+    #[test]
+    fn the_latest_restored_backups_are_known() {
+        let mut generation = Generation::after(None, "token".into());
+        let id = |number: u16| {
+            BackupId::from_random([number.to_be_bytes(); 8].concat().try_into().unwrap())
+        };
+        for number in 0..=1000 {
+            assert!(generation.note_restored(&id(number)));
+            assert!(!generation.note_restored(&id(number)));
+        }
+        assert!(!generation.has_restored(&id(0)) && generation.has_restored(&id(1)));
+        assert!(generation.note_restored(&id(1)));
+        assert_eq!(generation.restored.len(), 1000);
+        assert!(!after(&generation).has_restored(&id(1)));
     }
 
     #[test]
