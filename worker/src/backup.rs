@@ -15,7 +15,7 @@ use crate::{
     clock,
     config::Config,
     lifecycle::Lifecycle,
-    operations::{Cancellation, ProgressReport},
+    operation::{cancellation::Cancellation, progress::ProgressReport},
     storage::{
         bucket::{BackupBucket, StoredArchive},
         index::Index,
@@ -29,7 +29,6 @@ pub mod delete;
 pub mod overview;
 pub mod preview;
 pub mod prune;
-pub mod recover;
 pub mod reindex;
 pub mod restore;
 pub mod unmount;
@@ -50,7 +49,7 @@ pub struct Context<'a> {
     /// What has been put back.
     pub put_back: &'a PutBack,
     /// Where it says how far it is.
-    pub progress: ProgressReport<'a>,
+    pub progress: &'a ProgressReport<'a>,
     /// Whether its result is still wanted.
     pub cancellation: Cancellation,
 }

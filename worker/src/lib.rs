@@ -1,8 +1,9 @@
 //! The Durable Object that backs up and restores directories of its container,
 //! and the HTTP routes in front of it.
 //!
-//! One direction of dependency: `sandbox` and `http` call `backup`, which calls
-//! `lifecycle`, `agent` and `storage`, which know nothing of their callers.
+//! One direction of dependency: `sandbox` and `http` call `service`, the verbs of one
+//! sandbox, which calls `backup`, `operation`, `lifecycle`, `agent` and `storage` in
+//! this order; none of them knows its callers.
 //! Errors are [`sandbox_shared::SandboxError`] throughout; they become HTTP
 //! responses in `http` and JavaScript errors in `sandbox::rpc`.
 
@@ -14,8 +15,9 @@ pub mod container;
 pub mod http;
 pub mod lifecycle;
 pub mod metrics;
-pub mod operations;
+pub mod operation;
 pub mod sandbox;
+pub mod service;
 pub mod sse;
 pub mod storage;
 pub mod timing;

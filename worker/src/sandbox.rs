@@ -43,13 +43,12 @@ use crate::{
         auto_restore, create, delete, find_metadata, preview, prune, reindex, restore, unmount,
         verify,
     },
-    clock,
-    config::Config,
-    http,
-    lifecycle::{AgentInUse, Connected, Lifecycle},
-    operations::{Cancellation, Operations},
+    clock, http,
+    lifecycle::Connected,
+    operation::cancellation::Cancellation,
+    service::Service,
     sse,
-    storage::{bucket::BackupBucket, index::Index, journal::Journal, log::OperationLog},
+    storage::bucket::BackupBucket,
 };
 
 mod rpc;
@@ -57,34 +56,13 @@ mod rpc;
 /// One sandbox.
 #[durable_object]
 pub struct Sandbox {
-    config: Rc<Config>,
-    lifecycle: Rc<Lifecycle>,
-    index: Rc<Index>,
-    operations: Rc<Operations>,
+    service: Rc<Service>,
 }
 
 impl DurableObject for Sandbox {
     fn new(state: State, env: Env) -> Self {
-        let config = Rc::new(Config::from_env(env));
-        let index = Rc::new(Index::new(
-            state.storage().sql(),
-            state.id().to_string(),
-            state.id().name(),
-        ));
-        let log = OperationLog::new(state.storage().sql());
-        let journal = Journal::new(state.storage().sql());
-        let lifecycle = Lifecycle::new(state, config.clone());
         Self {
-            operations: Rc::new(Operations::new(
-                config.clone(),
-                lifecycle.clone(),
-                index.clone(),
-                log,
-                journal,
-            )),
-            index,
-            lifecycle,
-            config,
+            service: Rc::new(Service::new(state, env)),
         }
     }
 
@@ -93,8 +71,8 @@ impl DurableObject for Sandbox {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        let recovered = self.operations.recover().await;
-        match self.lifecycle.on_alarm(recovered).await {
+        let recovered = self.service.operations.recover().await;
+        match self.service.lifecycle.on_alarm(recovered).await {
             Ok(()) => Response::empty(),
             Err(error) => Err(error.to_string().into()),
         }
@@ -108,13 +86,7 @@ impl Sandbox {
         options: BackupOptions,
         operation: Option<OperationId>,
     ) -> Result<CreatedBackup> {
-        create_backup(
-            &self.operations,
-            options,
-            operation,
-            Cancellation::default(),
-        )
-        .await
+        create_backup(&self.service, options, operation, Cancellation::default()).await
     }
 
     /// The same as server-sent events: [`OperationEvent`]s, the last of which
@@ -124,16 +96,16 @@ impl Sandbox {
         options: BackupOptions,
         operation: Option<OperationId>,
     ) -> Result<Response> {
-        let options = options.validate(&self.config.allowed_roots()?)?;
-        self.operation_stream(async |operations, cancellation| {
-            create_backup(&operations, options, operation, cancellation).await
+        let options = options.validate(&self.service.config.allowed_roots()?)?;
+        self.operation_stream(async |service, cancellation| {
+            create_backup(&service, options, operation, cancellation).await
         })
     }
 
     /// What a backup would hold.
     pub async fn preview_backup(&self, options: BackupOptions) -> Result<BackupPreview> {
-        let roots = self.config.allowed_roots()?;
-        let agent = self.agent().await?;
+        let roots = self.service.config.allowed_roots()?;
+        let agent = self.service.agent().await?;
         preview::preview(&agent, &roots, options).await
     }
 
@@ -143,13 +115,7 @@ impl Sandbox {
         request: RestoreRequest,
         operation: Option<OperationId>,
     ) -> Result<RestoreBackupResult> {
-        restore_backup(
-            &self.operations,
-            request,
-            operation,
-            Cancellation::default(),
-        )
-        .await
+        restore_backup(&self.service, request, operation, Cancellation::default()).await
     }
 
     /// The same as server-sent events, like [`Self::create_backup_stream`].
@@ -158,17 +124,17 @@ impl Sandbox {
         request: RestoreRequest,
         operation: Option<OperationId>,
     ) -> Result<Response> {
-        let request = request.validate(&self.config.allowed_roots()?)?;
-        self.operation_stream(async |operations, cancellation| {
-            restore_backup(&operations, request, operation, cancellation).await
+        let request = request.validate(&self.service.config.allowed_roots()?)?;
+        self.operation_stream(async |service, cancellation| {
+            restore_backup(&service, request, operation, cancellation).await
         })
     }
 
     /// Takes a restored directory away; what was there before comes back.
     pub async fn unmount_backup(&self, request: UnmountBackup) -> Result<UnmountResult> {
-        let dir = self.config.allowed_roots()?.check(&request.dir)?;
+        let dir = self.service.config.allowed_roots()?.check(&request.dir)?;
         let request = UnmountBackup { dir, ..request };
-        self.operations
+        self.service
             .run(Cancellation::default(), async |context| {
                 unmount::unmount(context, request).await
             })
@@ -177,7 +143,7 @@ impl Sandbox {
 
     /// Backups of this sandbox: a page of them, filtered and sorted.
     pub fn list_backups(&self, query: &ListBackups) -> Result<BackupPage> {
-        self.index.list(query, clock::now())
+        self.service.index.list(query, clock::now())
     }
 
     /// One stored backup, whichever sandbox made it.
@@ -189,76 +155,76 @@ impl Sandbox {
 
     /// Reads all of a stored backup, whichever sandbox made it.
     pub async fn verify_backup(&self, id: BackupId) -> Result<VerifyBackupResult> {
-        verify_backup(&self.operations, id, Cancellation::default()).await
+        verify_backup(&self.service, id, Cancellation::default()).await
     }
 
     /// The same as server-sent events, like [`Self::create_backup_stream`].
     pub fn verify_backup_stream(&self, id: BackupId) -> Result<Response> {
-        self.operation_stream(async |operations, cancellation| {
-            verify_backup(&operations, id, cancellation).await
+        self.operation_stream(async |service, cancellation| {
+            verify_backup(&service, id, cancellation).await
         })
     }
 
     /// Deletes a backup, whichever sandbox made it.
     pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
         let bucket = self.bucket(ErrorCode::InternalError)?;
-        delete::delete(&bucket, &self.index, id).await
+        delete::delete(&bucket, &self.service.index, id).await
     }
 
     /// Deletes the backups of this sandbox that no rule keeps.
     pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
         let bucket = self.bucket(ErrorCode::InternalError)?;
-        prune::prune(&bucket, &self.index, request, clock::now()).await
+        prune::prune(&bucket, &self.service.index, request, clock::now()).await
     }
 
     /// Makes the index anew from the bucket.
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
         let bucket = self.bucket(ErrorCode::InternalError)?;
-        reindex::reindex(&bucket, &self.index).await
+        reindex::reindex(&bucket, &self.service.index).await
     }
 
     fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        BackupBucket::open(&self.config, on_failure)
+        BackupBucket::open(&self.service.config, on_failure)
     }
 
     /// What became of a backup or restore whose answer was lost.
     pub async fn operation_outcome(&self, operation: OperationId) -> Result<OperationOutcome> {
-        self.operations.outcome(operation).await
+        self.service.operations.outcome(operation).await
     }
 
     /// Ends the operation that runs, and leaves nothing of it.
     pub async fn cancel_operation(&self) -> CancelResult {
         CancelResult {
-            cancelled: self.operations.cancel().await,
+            cancelled: self.service.operations.progress().cancel().await,
         }
     }
 
     /// The operations that have ended, the last one first.
     pub fn operation_log(&self, query: &OperationLogQuery) -> Result<OperationLogPage> {
-        self.operations.log().page(query)
+        self.service.operations.log().page(query)
     }
 
     /// Runs `operation` and streams how far it is.
     fn operation_stream<T: Serialize + 'static>(
         &self,
-        operation: impl AsyncFnOnce(Rc<Operations>, Cancellation) -> Result<T> + 'static,
+        operation: impl AsyncFnOnce(Rc<Service>, Cancellation) -> Result<T> + 'static,
     ) -> Result<Response> {
-        let (operations, cancellation) = (self.operations.clone(), Cancellation::default());
+        let (service, cancellation) = (self.service.clone(), Cancellation::default());
         let (sender, receiver) = oneshot::channel();
         // On its own, so that it can clean up after the reader has gone.
         spawn_local({
-            let (operations, cancellation) = (operations.clone(), cancellation.clone());
+            let (service, cancellation) = (service.clone(), cancellation.clone());
             async move {
-                let _ = sender.send(operation(operations, cancellation).await);
+                let _ = sender.send(operation(service, cancellation).await);
             }
         });
         let guard = CancelOnDrop(cancellation);
         let events = stream::unfold(Some((receiver, guard)), move |running| {
-            let operations = operations.clone();
+            let service = service.clone();
             async move {
                 let (receiver, guard) = running?;
                 let next = {
-                    let progress = pin!(operations.progress_of(&guard.0));
+                    let progress = pin!(service.operations.progress().of(&guard.0));
                     match select(receiver, progress).await {
                         Either::Left((outcome, _)) => Err(outcome),
                         Either::Right((operation, receiver)) => Ok((operation, receiver)),
@@ -285,20 +251,9 @@ impl Sandbox {
         sse::response(events)
     }
 
-    /// The agent, in a container that has what is to be put back in it.
-    async fn agent(&self) -> Result<AgentInUse> {
-        let agent = self.lifecycle.agent().await?;
-        if self.operations.put_back().is_done(agent.generation()) {
-            return Ok(agent);
-        }
-        self.operations
-            .run(Cancellation::default(), auto_restore::put_back)
-            .await
-    }
-
     /// Runs a command to its end.
     pub async fn exec(&self, exec: &Exec) -> Result<ExecResult> {
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         let mut events = agent.events(paths::EXEC, exec).await?;
         let mut stdout = Collected::default();
         let mut stderr = Collected::default();
@@ -329,7 +284,7 @@ impl Sandbox {
     /// Runs a command and streams [`ExecEvent`]s as server-sent events. The
     /// command is killed when the reader goes away.
     pub async fn exec_stream(&self, exec: &Exec) -> Result<Response> {
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         let events = agent.events(paths::EXEC, exec).await?;
         // The agent stays in use for as long as the stream lives.
         sse::response(stream::unfold(Some((events, agent)), async |running| {
@@ -346,7 +301,7 @@ impl Sandbox {
     pub async fn write_file(&self, path: &str, content: JsValue) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         agent::done(agent.send(Method::Put, &url, Some(content)).await?).await?;
         Ok(done(path))
     }
@@ -355,7 +310,7 @@ impl Sandbox {
     pub async fn read_file(&self, path: &str) -> Result<Response> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         agent.send(Method::Get, &url, None).await
     }
 
@@ -363,7 +318,7 @@ impl Sandbox {
     pub async fn delete_file(&self, path: &str) -> Result<FileOperationResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::FILES, &[("path", &path)]);
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         agent::done(agent.send(Method::Delete, &url, None).await?).await?;
         Ok(done(path))
     }
@@ -383,7 +338,7 @@ impl Sandbox {
                 ("includeHidden", flag(options.include_hidden)),
             ],
         );
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
@@ -394,7 +349,7 @@ impl Sandbox {
             paths::MKDIR,
             &[("path", &path), ("recursive", flag(options.recursive))],
         );
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         agent::done(agent.send(Method::Post, &url, None).await?).await?;
         Ok(done(path))
     }
@@ -403,20 +358,20 @@ impl Sandbox {
     pub async fn exists(&self, path: &str) -> Result<ExistsResult> {
         let path = rules::check_file_path(path)?;
         let url = with_query(paths::EXISTS, &[("path", &path)]);
-        let agent = self.agent().await?;
+        let agent = self.service.agent().await?;
         json(agent.send(Method::Get, &url, None).await?).await
     }
 
     /// How the sandbox is. Starts nothing.
     pub async fn status(&self) -> Result<SandboxStatus> {
-        let agent = self.lifecycle.running_agent().await?;
+        let agent = self.service.lifecycle.running_agent().await?;
         let generation = agent.as_ref().map(Connected::generation);
         let (state, strategies, mounts) = match agent {
             Some(agent) => {
                 let status = agent.status().await?;
                 // A good moment for what should have been done already; whoever
                 // looks is not to suffer if it fails.
-                let _ = self.lifecycle.renew(&agent, &status.mounts).await;
+                let _ = self.service.lifecycle.renew(&agent, &status.mounts).await;
                 (ContainerState::Running, status.strategies, status.mounts)
             }
             None => (ContainerState::Stopped, Vec::new(), Vec::new()),
@@ -425,30 +380,30 @@ impl Sandbox {
             container: ContainerStatus { state, strategies },
             mounts,
             auto_restore: auto_restore::status(
-                &self.lifecycle.storage(),
-                self.operations.put_back(),
+                &self.service.lifecycle.storage(),
+                &self.service.put_back,
                 generation,
             )
             .await?,
-            operation: self.operations.current(),
+            operation: self.service.operations.progress().current(),
         })
     }
 
     /// Ends the container. What it had on disk, mounts included, is gone.
     pub async fn stop(&self) -> Result<()> {
-        self.lifecycle.stop().await
+        self.service.lifecycle.stop().await
     }
 }
 
 async fn create_backup(
-    operations: &Operations,
+    service: &Service,
     options: BackupOptions,
     operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<CreatedBackup> {
     // The container of now, not of when it is this operation's turn.
-    let meant = operations.lifecycle().meant().await?;
-    operations
+    let meant = service.lifecycle.meant().await?;
+    service
         .run(cancellation, async |context| {
             create::create(context, meant, options, operation).await
         })
@@ -456,12 +411,12 @@ async fn create_backup(
 }
 
 async fn restore_backup(
-    operations: &Operations,
+    service: &Service,
     request: RestoreRequest,
     operation: Option<OperationId>,
     cancellation: Cancellation,
 ) -> Result<RestoreBackupResult> {
-    operations
+    service
         .run(cancellation, async |context| {
             restore::restore(context, request, operation).await
         })
@@ -469,11 +424,11 @@ async fn restore_backup(
 }
 
 async fn verify_backup(
-    operations: &Operations,
+    service: &Service,
     id: BackupId,
     cancellation: Cancellation,
 ) -> Result<VerifyBackupResult> {
-    operations
+    service
         .run(cancellation, async |context| {
             verify::verify(context, id).await
         })

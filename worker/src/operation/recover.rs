@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Settles everything in the journal. No operation may be under way.
-pub async fn recover(
+pub(super) async fn recover(
     journal: &Journal,
     config: &Config,
     lifecycle: &Lifecycle,
@@ -37,7 +37,7 @@ pub async fn recover(
 
 /// A backup exists if its metadata does, unless its caller has been told that
 /// it failed. Of any other, upload and objects are removed.
-pub(super) async fn settle_backup(
+async fn settle_backup(
     entry: &Unsettled,
     bucket: &BackupBucket,
     index: &Index,
