@@ -26,6 +26,7 @@ use crate::{
 pub mod auto_restore;
 pub mod create;
 pub mod delete;
+mod mount;
 pub mod overview;
 pub mod preview;
 pub mod prune;

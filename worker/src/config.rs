@@ -5,8 +5,6 @@ use std::{ops::RangeInclusive, time::Duration};
 use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
 use worker::{AnalyticsEngineDataset, Bucket, Env};
 
-use crate::storage::presign::TransferSettings;
-
 /// The R2 binding that holds the backups.
 pub const BUCKET_BINDING: &str = "BACKUP_BUCKET";
 /// The Durable Object binding of the Worker itself.
@@ -18,6 +16,9 @@ pub const API_TOKEN: &str = "SANDBOX_API_TOKEN";
 
 /// Idle time after which a container is stopped, when nothing else is configured.
 const DEFAULT_SLEEP_AFTER: Duration = Duration::from_secs(600);
+
+/// How long an archive may be read by one URL, when nothing else is configured.
+const ARCHIVE_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// How long R2 lets a presigned URL be good, in seconds (R2, "Presigned URLs").
 const URL_SECONDS: RangeInclusive<u64> = 1..=604_800;
@@ -35,6 +36,35 @@ pub struct Config {
     pub extra_roots: String,
     /// `BACKUP_METRICS`
     pub metrics: Option<AnalyticsEngineDataset>,
+}
+
+/// The settings that decide where archives travel, each named as in the
+/// Worker's configuration. An empty one counts as absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransferSettings {
+    /// `R2_ACCESS_KEY_ID`
+    pub access_key_id: Option<String>,
+    /// `R2_SECRET_ACCESS_KEY`
+    pub secret_access_key: Option<String>,
+    /// `CLOUDFLARE_ACCOUNT_ID`
+    pub account_id: Option<String>,
+    /// `BACKUP_BUCKET_NAME`
+    pub bucket_name: Option<String>,
+    /// `BACKUP_BUCKET_ENDPOINT`
+    pub endpoint: Option<String>,
+    /// `GATEWAY_URL`
+    pub gateway_url: Option<String>,
+    /// `GATEWAY_SECRET`
+    pub gateway_secret: Option<String>,
+    /// `ARCHIVE_URL_SECONDS`
+    pub archive_expiry: Option<Duration>,
+}
+
+impl TransferSettings {
+    /// How long an archive may be read by one URL.
+    pub fn archive_expiry(&self) -> Duration {
+        self.archive_expiry.unwrap_or(ARCHIVE_EXPIRY)
+    }
 }
 
 /// How to reach the local container host.

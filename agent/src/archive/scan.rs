@@ -32,7 +32,6 @@ mod walk;
 mod xattrs;
 
 pub use source::Source;
-pub(crate) use source::proc_path;
 pub use tally::Tally;
 pub use tree::Tree;
 pub use walk::scan;

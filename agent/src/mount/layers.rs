@@ -41,9 +41,9 @@ use super::{
     users::{self, User},
 };
 use crate::{
-    archive::{image, scan::proc_path},
+    archive::image,
     fuse::archive_file,
-    paths::place::{self, Place},
+    paths::place::{self, Place, proc_path},
 };
 
 /// Device nodes of an archive do not work, whatever the strategy.

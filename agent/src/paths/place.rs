@@ -9,7 +9,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Component, Path, PathBuf},
 };
 
@@ -21,11 +21,14 @@ use rustix::{
     io::Errno,
 };
 
-use crate::archive::scan::proc_path;
-
 const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
+
+/// A path that names the open file itself.
+pub fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
 
 /// Opens the directory at an absolute `path` in which nothing is a symbolic
 /// link, as a handle to start from (`O_PATH`). A link in it is an error.

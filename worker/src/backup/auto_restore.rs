@@ -12,7 +12,7 @@ use sandbox_shared::{
     status::{AutoRestore, AutoRestoreStatus},
 };
 
-use super::{Context, restore};
+use super::{Context, mount::mount};
 use crate::lifecycle::{AgentInUse, Connected};
 use outcome::{Failure, GivenUp};
 
@@ -140,7 +140,7 @@ async fn attempt(context: &Context<'_>, agent: &Connected) -> Result<Vec<Failure
             force: true,
             auto_restore: true,
         };
-        match restore::mount(context, &request).await {
+        match mount(context, &request).await {
             Ok(_) => restored.push(request.backup.dir),
             Err(error) => failures.push(Failure::new(request.backup, error)),
         }

@@ -10,6 +10,7 @@ use super::{
     keys,
     sigv4::{self, Credentials, Request},
 };
+use crate::config::TransferSettings;
 
 /// R2 knows one region.
 pub const REGION: &str = "auto";
@@ -19,39 +20,8 @@ const GATEWAY_KEY_ID: &str = "gateway";
 
 /// How long a part may wait for its turn; the agent asks again when it is over.
 const PART_EXPIRY: Duration = Duration::from_secs(3600);
-/// How long an archive may be read by one URL, when nothing else is configured.
-const ARCHIVE_EXPIRY: Duration = Duration::from_secs(3600);
 /// Bytes per second at which an archive is read at the least.
 const SLOWEST_READER: u64 = 1_000_000;
-
-/// The settings that decide where archives travel, each named as in the
-/// Worker's configuration. An empty one counts as absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TransferSettings {
-    /// `R2_ACCESS_KEY_ID`
-    pub access_key_id: Option<String>,
-    /// `R2_SECRET_ACCESS_KEY`
-    pub secret_access_key: Option<String>,
-    /// `CLOUDFLARE_ACCOUNT_ID`
-    pub account_id: Option<String>,
-    /// `BACKUP_BUCKET_NAME`
-    pub bucket_name: Option<String>,
-    /// `BACKUP_BUCKET_ENDPOINT`
-    pub endpoint: Option<String>,
-    /// `GATEWAY_URL`
-    pub gateway_url: Option<String>,
-    /// `GATEWAY_SECRET`
-    pub gateway_secret: Option<String>,
-    /// `ARCHIVE_URL_SECONDS`
-    pub archive_expiry: Option<Duration>,
-}
-
-impl TransferSettings {
-    /// How long an archive may be read by one URL.
-    pub fn archive_expiry(&self) -> Duration {
-        self.archive_expiry.unwrap_or(ARCHIVE_EXPIRY)
-    }
-}
 
 /// Makes the agent's URLs: straight to the store, or to this Worker's gateway.
 #[derive(Clone, Debug)]

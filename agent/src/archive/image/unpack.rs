@@ -34,10 +34,13 @@ use rustix::{
 use sandbox_shared::report::{LeftOutEntry, Listed};
 
 use super::tree::Tree;
-use crate::archive::{
-    ArchiveError,
-    scan::{Source, Tally, proc_path},
-    squashfs::reader::{Archive, Attributes, InodeRef, Kind, Pieces, ReadError, Scratch},
+use crate::{
+    archive::{
+        ArchiveError,
+        scan::{Source, Tally},
+        squashfs::reader::{Archive, Attributes, InodeRef, Kind, Pieces, ReadError, Scratch},
+    },
+    paths::place::proc_path,
 };
 
 mod queue;

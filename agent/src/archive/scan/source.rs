@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::paths::place::open_directory;
+use crate::paths::place::{open_directory, proc_path};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -153,12 +153,6 @@ fn without_atime(
         Err(Errno::PERM) => open(flags),
         result => result,
     }
-}
-
-/// A path that names the open file itself.
-pub(crate) fn proc_path(fd: BorrowedFd<'_>) -> String {
-    use std::os::fd::AsRawFd;
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// Whether opening a known name failed because the name now means nothing, or

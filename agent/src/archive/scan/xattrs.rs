@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::source::proc_path;
+use crate::paths::place::proc_path;
 
 /// The attributes of one file, sorted by name; names with their prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
