@@ -3,14 +3,14 @@
  *
  * | code | status | when |
  * |---|---|---|
- * | `INVALID_BACKUP_CONFIG` | 400 | a binding or credential is missing (the message names which), or a dir, name, ttl, exclude pattern, handle or id is unacceptable |
+ * | `INVALID_BACKUP_CONFIG` | 400 | a binding or credential is missing (the message names which), or a dir, name, ttl, exclude pattern, handle or id is unacceptable, or an option is not known: `context.field`, and `context.nearest` if one is close to it |
  * | `BACKUP_CREATE_FAILED` | 500 | making or uploading the archive failed; nothing is left in R2 or in the container |
  * | `BACKUP_NOT_FOUND` | 404 | there is no metadata, or no archive, for the id |
  * | `BACKUP_EXPIRED` | 400 | the time to live has elapsed; `context.expiredAt` says when |
  * | `BACKUP_RESTORE_FAILED` | 500 | download, integrity check or mount failed; the directory is as it was |
  * | `CONTAINER_UNAVAILABLE` | 503 | the container could not be started or went away; safe to retry |
  * | `OPERATION_INTERRUPTED` | 409 | the Durable Object or the container restarted in the middle; `context.committed` says whether the operation had taken effect, `null` if that cannot be told |
- * | `INVALID_REQUEST` | 400 | a command or file request is malformed |
+ * | `INVALID_REQUEST` | 400 | a command or file request is malformed or has an option that is not known, or there are more arguments than the method takes |
  * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
  * | `FILE_OPERATION_FAILED` | 422 | the operating system refused |
  * | `EXEC_FAILED` | 422 | the command could not be started at all |
@@ -82,6 +82,10 @@ export interface BackupOptions {
   onUnreadable?: "fail" | "skip";
   /** zstd when absent. */
   compression?: Compression;
+  /** Of `@cloudflare/sandbox`: accepted, and means nothing here. */
+  localBucket?: boolean;
+  /** Likewise. */
+  multipart?: boolean;
 }
 
 /** The handle of a backup: plain JSON, safe to keep in KV, D1 or Durable Object storage. */
@@ -298,7 +302,7 @@ export interface RestoreOptions {
   readonly autoRestore?: boolean;
 }
 
-/** What {@link Sandbox.restoreBackup} takes. */
+/** What {@link Sandbox.restoreBackup} takes; what else a handle holds is ignored, unless its name is close to one of these. */
 export interface RestoreRequest extends DirectoryBackup, RestoreOptions {}
 
 /** What {@link Sandbox.restoreBackup} gives. */
@@ -336,6 +340,10 @@ export interface ExecOptions {
   timeout?: number;
   /** Text for standard input; empty when absent. */
   stdin?: string;
+  /** Of `@cloudflare/sandbox`: accepted, and means nothing here. */
+  origin?: "user" | "internal";
+  /** Likewise. */
+  bufferSize?: number;
 }
 
 /** What {@link Sandbox.exec} gives. A command that fails is a result, not an error. */

@@ -1,6 +1,6 @@
 // The client of the `Sandbox` Durable Object for other Workers. It holds no
-// logic of its own: each method is one remote call, and a failure becomes an
-// Error with a `code`.
+// logic of its own: each method is one remote call with all that it was given,
+// which only the object can judge, and a failure becomes an Error with a `code`.
 //
 // Calls go through the object's `invoke` method, which returns failures as
 // values: an Error thrown across Durable Object RPC keeps its `code` only
@@ -26,96 +26,98 @@ class Sandbox {
     this.#id = namespace.idFromName(name);
   }
 
-  createBackup(options, { operationId = crypto.randomUUID() } = {}) {
-    return this.#call("createBackup", [options, { operationId }], operationId);
+  createBackup(options, { operationId = crypto.randomUUID(), ...call } = {}, ...surplus) {
+    const args = [options, { ...call, operationId }, ...surplus];
+    return this.#call("createBackup", args, operationId);
   }
 
-  previewBackup(options) {
-    return this.#call("previewBackup", [options]);
+  previewBackup(...args) {
+    return this.#call("previewBackup", args);
   }
 
-  restoreBackup(backup, { operationId = crypto.randomUUID(), ...options } = {}) {
-    return this.#call("restoreBackup", [backup, { ...options, operationId }], operationId);
+  restoreBackup(backup, { operationId = crypto.randomUUID(), ...options } = {}, ...surplus) {
+    const args = [backup, { ...options, operationId }, ...surplus];
+    return this.#call("restoreBackup", args, operationId);
   }
 
-  unmountBackup(dir, options = {}) {
-    return this.#call("unmountBackup", [dir, options]);
+  unmountBackup(...args) {
+    return this.#call("unmountBackup", args);
   }
 
-  operationOutcome(operationId) {
-    return this.#call("operationOutcome", [operationId]);
+  operationOutcome(...args) {
+    return this.#call("operationOutcome", args);
   }
 
-  cancelOperation() {
-    return this.#call("cancelOperation", []);
+  cancelOperation(...args) {
+    return this.#call("cancelOperation", args);
   }
 
-  operationLog(query = {}) {
-    return this.#call("operationLog", [query]);
+  operationLog(...args) {
+    return this.#call("operationLog", args);
   }
 
-  listBackups(query = {}) {
-    return this.#call("listBackups", [query]);
+  listBackups(...args) {
+    return this.#call("listBackups", args);
   }
 
-  getBackup(id) {
-    return this.#call("getBackup", [id]);
+  getBackup(...args) {
+    return this.#call("getBackup", args);
   }
 
-  verifyBackup(id) {
-    return this.#call("verifyBackup", [id]);
+  verifyBackup(...args) {
+    return this.#call("verifyBackup", args);
   }
 
-  deleteBackup(id) {
-    return this.#call("deleteBackup", [id]);
+  deleteBackup(...args) {
+    return this.#call("deleteBackup", args);
   }
 
-  pruneBackups(rules) {
-    return this.#call("pruneBackups", [rules]);
+  pruneBackups(...args) {
+    return this.#call("pruneBackups", args);
   }
 
-  reindexBackups() {
-    return this.#call("reindexBackups", []);
+  reindexBackups(...args) {
+    return this.#call("reindexBackups", args);
   }
 
-  exec(command, options = {}) {
-    return this.#call("exec", [command, options]);
+  exec(...args) {
+    return this.#call("exec", args);
   }
 
-  execStream(command, options = {}) {
-    return this.#call("execStream", [command, options]);
+  execStream(...args) {
+    return this.#call("execStream", args);
   }
 
-  writeFile(path, content, options = {}) {
-    return this.#call("writeFile", [path, content, options]);
+  writeFile(...args) {
+    return this.#call("writeFile", args);
   }
 
-  readFile(path, options = {}) {
-    return this.#call("readFile", [path, options]);
+  readFile(...args) {
+    return this.#call("readFile", args);
   }
 
-  listFiles(path, options = {}) {
-    return this.#call("listFiles", [path, options]);
+  listFiles(...args) {
+    return this.#call("listFiles", args);
   }
 
-  deleteFile(path) {
-    return this.#call("deleteFile", [path]);
+  deleteFile(...args) {
+    return this.#call("deleteFile", args);
   }
 
-  mkdir(path, options = {}) {
-    return this.#call("mkdir", [path, options]);
+  mkdir(...args) {
+    return this.#call("mkdir", args);
   }
 
-  exists(path) {
-    return this.#call("exists", [path]);
+  exists(...args) {
+    return this.#call("exists", args);
   }
 
-  status() {
-    return this.#call("status", []);
+  status(...args) {
+    return this.#call("status", args);
   }
 
-  stop() {
-    return this.#call("stop", []);
+  stop(...args) {
+    return this.#call("stop", args);
   }
 
   async #call(method, args, operationId) {

@@ -55,17 +55,27 @@ export class Sandbox extends DurableObject {
       return { error: { code: "INVALID_REQUEST", message: `no such method: ${method}`, status: 400 } };
     }
     try {
-      return { value: await this.#sandbox[method](...args) };
+      return { value: await this.#call(method, args) };
     } catch (error) {
       const { code = "INTERNAL_ERROR", message, context = {}, status = 500 } = error;
       return { error: { code, message, context, status } };
     }
   }
 
+  // An argument that a method does not take may say how it was meant to be done.
+  async #call(method, args) {
+    const taken = this.#sandbox[method].length;
+    if (args.slice(taken).some((surplus) => surplus !== undefined)) {
+      const error = new Error(`${method} takes ${taken} arguments, not ${args.length}`);
+      throw Object.assign(error, { code: "INVALID_REQUEST", context: {}, status: 400 });
+    }
+    return this.#sandbox[method](...args);
+  }
+
   static {
     for (const method of METHODS) {
       this.prototype[method] = function (...args) {
-        return this.#sandbox[method](...args);
+        return this.#call(method, args);
       };
     }
   }

@@ -8,6 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     error::{Result, SandboxError},
+    operation::OperationId,
     report::{LeftOutEntry, Listed},
     rules,
 };
@@ -425,7 +426,32 @@ impl From<DirectoryBackup> for RestoreRequest {
     }
 }
 
+/// What `restoreBackup` takes beside the handle, over RPC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestoreOptions {
+    /// [`RestoreRequest::strategy`]
+    pub strategy: Option<Strategy>,
+    /// [`RestoreRequest::force`]
+    pub force: Option<bool>,
+    /// [`RestoreRequest::auto_restore`]
+    pub auto_restore: Option<bool>,
+    /// [`CallOptions::operation_id`](crate::operation::CallOptions::operation_id)
+    pub operation_id: Option<OperationId>,
+}
+
 impl RestoreRequest {
+    /// The same with those of `options` that are given.
+    #[must_use]
+    pub fn with(self, options: &RestoreOptions) -> Self {
+        Self {
+            backup: self.backup,
+            strategy: options.strategy.or(self.strategy),
+            force: options.force.unwrap_or(self.force),
+            auto_restore: options.auto_restore.unwrap_or(self.auto_restore),
+        }
+    }
+
     /// Checks the handle and brings `dir` into its normal form.
     pub fn validate(mut self, roots: &rules::AllowedRoots) -> Result<Self> {
         self.backup.dir = roots.check(&self.backup.dir)?;

@@ -162,6 +162,13 @@ pub struct BackupPage {
     pub cursor: Option<String>,
 }
 
+/// What `getBackup`, `verifyBackup` and `deleteBackup` take.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct BackupById {
+    /// Which backup.
+    pub id: BackupId,
+}
+
 /// What `deleteBackup` gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteBackupResult {

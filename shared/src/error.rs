@@ -153,14 +153,14 @@ where
     D: Deserializer<'de>,
 {
     serde_path_to_error::deserialize(deserializer)
-        .map_err(|error| mismatch(code, error.path(), &error.inner().to_string()))
+        .map_err(|error| mismatch(code, &error.path().to_string(), &error.inner().to_string()))
 }
 
 /// Reads `json`, all of it, as [`deserialize`] does.
 pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (path, inner) = (error.path().clone(), error.into_inner());
+        let (path, inner) = (error.path().to_string(), error.into_inner());
         let position = format!(" at line {} column {}", inner.line(), inner.column());
         let text = inner.to_string();
         // Where a value of the wrong kind stands, its field says better.
@@ -176,13 +176,13 @@ pub fn from_json<'de, T: Deserialize<'de>>(json: &'de str, code: ErrorCode) -> R
     Ok(value)
 }
 
-fn mismatch(code: ErrorCode, path: &serde_path_to_error::Path, problem: &str) -> SandboxError {
-    let field = path.to_string();
+/// Says that there is a `problem` with the field at `path`, which is `.` for all of them.
+pub(crate) fn mismatch(code: ErrorCode, path: &str, problem: &str) -> SandboxError {
     // Our own types name their field in what they say.
-    let message = if field == "." || problem.starts_with(&field) {
+    let message = if path == "." || problem.starts_with(path) {
         problem.to_owned()
     } else {
-        format!("{field}: {problem}")
+        format!("{path}: {problem}")
     };
     SandboxError::new(code, message)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules;
+use crate::{protocol::Exec, rules};
 
 /// What `exec` takes beside the command.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -26,6 +26,39 @@ pub struct ExecOptions {
     /// Text that the command reads on its standard input; empty when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+}
+
+/// What `exec` takes: the command line, and [`ExecOptions`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ExecRequest {
+    /// For `/bin/sh -c`.
+    pub command: String,
+    /// [`ExecOptions::cwd`]
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// [`ExecOptions::env`]
+    #[serde(default)]
+    pub env: Option<BTreeMap<String, String>>,
+    /// [`ExecOptions::timeout`]
+    #[serde(default, deserialize_with = "rules::safe_integer")]
+    pub timeout: Option<u64>,
+    /// [`ExecOptions::stdin`]
+    #[serde(default)]
+    pub stdin: Option<String>,
+}
+
+impl From<ExecRequest> for Exec {
+    fn from(request: ExecRequest) -> Self {
+        Self {
+            command: request.command,
+            options: ExecOptions {
+                cwd: request.cwd,
+                env: request.env,
+                timeout: request.timeout,
+                stdin: request.stdin,
+            },
+        }
+    }
 }
 
 /// What `exec` gives. A command that fails is a result, not an error.
@@ -136,8 +169,8 @@ pub struct FileInfo {
 }
 
 /// What `listFiles` takes beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ListFilesOptions {
     /// Also what is in subdirectories.
     pub recursive: bool,
@@ -152,6 +185,24 @@ impl Default for ListFilesOptions {
             include_hidden: true,
         }
     }
+}
+
+/// What `listFiles` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListFiles {
+    /// A directory.
+    pub path: String,
+    /// [`ListFilesOptions::recursive`]
+    #[serde(default)]
+    pub recursive: bool,
+    /// [`ListFilesOptions::include_hidden`]
+    #[serde(default = "include_hidden")]
+    pub include_hidden: bool,
+}
+
+fn include_hidden() -> bool {
+    ListFilesOptions::default().include_hidden
 }
 
 /// What `listFiles` gives, sorted by relative path.
@@ -202,17 +253,42 @@ pub struct ExistsResult {
     pub exists: bool,
 }
 
+/// What `mkdir` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct MakeDirectory {
+    /// A directory.
+    pub path: String,
+    /// [`MkdirOptions::recursive`]
+    #[serde(default)]
+    pub recursive: bool,
+}
+
 /// What `mkdir` takes beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct MkdirOptions {
     /// Make parents as needed, and accept a directory that exists.
     pub recursive: bool,
 }
 
+/// What `exists` and `deleteFile` take.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FilePath {
+    /// Absolute.
+    pub path: String,
+}
+
+/// What `readFile` takes, and `writeFile` beside the content.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FileContent {
+    /// Absolute.
+    pub path: String,
+    /// [`FileOptions::encoding`]
+    #[serde(default)]
+    pub encoding: Option<Encoding>,
+}
+
 /// What `readFile` and `writeFile` take beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct FileOptions {
     /// How `content` is to be read.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! What became of an operation whose answer never arrived.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use time::OffsetDateTime;
 
 use crate::{
@@ -13,8 +13,7 @@ const MAX_OPERATION_ID_BYTES: usize = 64;
 
 /// A name for one call, chosen by whoever makes it: up to 64 letters, digits,
 /// `-` and `_`. A UUID is one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct OperationId(String);
 
 impl OperationId {
@@ -41,18 +40,28 @@ impl From<&BackupId> for OperationId {
     }
 }
 
-impl TryFrom<String> for OperationId {
-    type Error = SandboxError;
-
-    fn try_from(text: String) -> Result<Self> {
-        Self::parse(&text)
+impl<'de> Deserialize<'de> for OperationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|error| de::Error::custom(error.message))
     }
 }
 
-impl From<OperationId> for String {
-    fn from(id: OperationId) -> Self {
-        id.0
-    }
+/// How a call is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallOptions {
+    /// By which its caller can ask what became of it.
+    #[serde(default)]
+    pub operation_id: Option<OperationId>,
+}
+
+/// What `operationOutcome` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationById {
+    /// As it was given with the call.
+    pub operation_id: OperationId,
 }
 
 /// How far an operation got.

@@ -11,11 +11,12 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use sandbox_shared::{
-    BackupOptions, DirectoryBackup, ErrorCode, RestoreRequest,
+    DirectoryBackup, ErrorCode, Result,
     backup::BackupMetadata,
-    catalogue::{BackupRecord, ListBackups, PruneBackups},
+    catalogue::BackupRecord,
     error::from_json,
-    files::{ExecOptions, FileOptions, ListFilesOptions, MkdirOptions},
+    methods::{self, Method},
+    request::Input,
     rules::{AllowedRoots, MAX_EXCLUDES, MAX_NAME_CHARS, MAX_PATH_BYTES},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -27,7 +28,7 @@ const ID: &str = "0b5d6a2e-6f3c-4b52-9d1e-8a4f7c3b2a10";
 proptest! {
     #[test]
     fn backup_options(document in altered(options())) {
-        let Some(options) = read::<BackupOptions>(&document)? else { return Ok(()) };
+        let Some(options) = asked(&methods::CREATE_BACKUP, &document)? else { return Ok(()) };
         let Ok(valid) = options.validate(&AllowedRoots::default()) else { return Ok(()) };
         check_dir(&valid.dir)?;
         if let Some(name) = &valid.name {
@@ -47,7 +48,7 @@ proptest! {
             prop_assert_eq!(id.len(), ID.len());
             prop_assert!(id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()));
         }
-        let Some(request) = read::<RestoreRequest>(&document)? else { return Ok(()) };
+        let Some(request) = asked(&methods::RESTORE_BACKUP, &document)? else { return Ok(()) };
         let Ok(valid) = request.validate(&AllowedRoots::default()) else { return Ok(()) };
         check_dir(&valid.backup.dir)?;
     }
@@ -76,7 +77,7 @@ proptest! {
 
     #[test]
     fn lists(document in altered(list())) {
-        if let Some(list) = read::<ListBackups>(&document)?
+        if let Some(list) = asked(&methods::LIST_BACKUPS, &document)?
             && let Ok(size) = list.page_size()
         {
             prop_assert!((1..=1000).contains(&size));
@@ -88,7 +89,7 @@ proptest! {
         document in altered(prune()),
         times in proptest::collection::vec(moment(), 0..20),
     ) {
-        let Some(prune) = read::<PruneBackups>(&document)? else { return Ok(()) };
+        let Some(prune) = asked(&methods::PRUNE_BACKUPS, &document)? else { return Ok(()) };
         if prune.validate().is_err() {
             return Ok(());
         }
@@ -104,40 +105,79 @@ proptest! {
     }
 
     #[test]
-    fn commands_and_files(document in altered(command())) {
-        read::<ExecOptions>(&document)?;
-        read::<ListFilesOptions>(&document)?;
-        read::<MkdirOptions>(&document)?;
-        read::<FileOptions>(&document)?;
+    fn commands(document in altered(command())) {
+        read_request(&methods::EXEC, &document.to_string())?;
+    }
+
+    #[test]
+    fn files(content in altered(content()), list in altered(list_files())) {
+        read_request(&methods::READ_FILE, &content.to_string())?;
+        read_request(&methods::LIST_FILES, &list.to_string())?;
     }
 
     #[test]
     fn text_that_is_no_document(text in prop_oneof![any::<String>(), r#"[\[\]{}":,0-9eE.+ \\a-z-]{0,60}"#]) {
-        read_text::<BackupOptions>(&text)?;
-        read_text::<RestoreRequest>(&text)?;
+        read_request(&methods::CREATE_BACKUP, &text)?;
+        read_request(&methods::RESTORE_BACKUP, &text)?;
         read_text::<BackupMetadata>(&text)?;
-        read_text::<PruneBackups>(&text)?;
-        read_text::<ExecOptions>(&text)?;
+        read_request(&methods::PRUNE_BACKUPS, &text)?;
+        read_request(&methods::EXEC, &text)?;
     }
 }
 
 #[test]
 fn documents_without_alterations_are_accepted() {
     let roots = AllowedRoots::default();
-    accepted::<BackupOptions>(options())
+    accepted(&methods::CREATE_BACKUP, options())
         .validate(&roots)
         .unwrap();
-    accepted::<RestoreRequest>(restore())
+    accepted(&methods::RESTORE_BACKUP, restore())
         .validate(&roots)
         .unwrap();
-    accepted::<BackupMetadata>(metadata());
-    accepted::<ListBackups>(list());
-    accepted::<PruneBackups>(prune()).validate().unwrap();
-    accepted::<ExecOptions>(command());
+    read::<BackupMetadata>(&metadata()).unwrap().unwrap();
+    accepted(&methods::LIST_BACKUPS, list());
+    accepted(&methods::PRUNE_BACKUPS, prune())
+        .validate()
+        .unwrap();
+    accepted(&methods::EXEC, command());
+    accepted(&methods::READ_FILE, content());
+    accepted(&methods::LIST_FILES, list_files());
 }
 
-fn accepted<T: DeserializeOwned>(document: Value) -> T {
-    from_json(&document.to_string(), ErrorCode::InvalidBackupConfig).unwrap()
+fn accepted<T: DeserializeOwned>(method: &Method<T>, document: Value) -> T {
+    from_text(method, &document.to_string()).unwrap()
+}
+
+fn from_text<T: DeserializeOwned>(method: &Method<T>, text: &str) -> Result<T> {
+    method.read(Input::from_json(text, method.code)?)
+}
+
+/// What a request is read as, if it is accepted.
+fn read_request<T: DeserializeOwned>(
+    method: &Method<T>,
+    text: &str,
+) -> Result<Option<T>, TestCaseError> {
+    match from_text(method, text) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            prop_assert_eq!(error.code, method.code);
+            prop_assert!(!error.message.is_empty());
+            Ok(None)
+        }
+    }
+}
+
+/// The same of one that can be sent again.
+fn asked<T: DeserializeOwned + Serialize + PartialEq + Debug>(
+    method: &Method<T>,
+    document: &Value,
+) -> Result<Option<T>, TestCaseError> {
+    let value = read_request(method, &document.to_string())?;
+    if let Some(value) = &value {
+        let again = read_request(method, &serde_json::to_string(value).unwrap())?;
+        prop_assert_eq!(again.as_ref(), Some(value));
+    }
+    Ok(value)
 }
 
 fn read<T: DeserializeOwned + Serialize + PartialEq + Debug>(
@@ -229,9 +269,16 @@ fn prune() -> Value {
 
 fn command() -> Value {
     json!({
-        "cwd": "/workspace", "env": {"A": "b"}, "timeout": 1000, "stdin": "in",
-        "recursive": true, "includeHidden": false, "encoding": "base64",
+        "command": "ls", "cwd": "/workspace", "env": {"A": "b"}, "timeout": 1000, "stdin": "in",
     })
+}
+
+fn content() -> Value {
+    json!({ "path": "/tmp/x", "encoding": "base64" })
+}
+
+fn list_files() -> Value {
+    json!({ "path": "/tmp", "recursive": true, "includeHidden": false })
 }
 
 fn moment() -> impl Strategy<Value = OffsetDateTime> {

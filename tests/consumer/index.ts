@@ -198,20 +198,30 @@ interface Call {
   setup?: Setup;
   sandbox: string;
   method: string;
-  /** `{"$base64": "…"}` stands for the bytes. */
+  /** With stand-ins for what JSON does not have: see {@link meant}. */
   args: unknown[];
   /** Of a stream, no more events are read after one that holds this text. */
   until?: string;
 }
 
-function bytesOf(argument: any): unknown {
-  if (typeof argument?.$base64 !== "string") return argument;
-  return Uint8Array.from(atob(argument.$base64), (char) => char.charCodeAt(0));
+/**
+ * What an argument stands for, at any depth: `{"$base64": "…"}` for the bytes, `{"$undefined": 1}`
+ * for `undefined`, `{"$number": "NaN"}` for the number, `{"$map": {…}}` and `{"$set": […]}` for those.
+ */
+function meant(argument: any): unknown {
+  if (typeof argument !== "object" || argument === null) return argument;
+  if (Array.isArray(argument)) return argument.map(meant);
+  if ("$undefined" in argument) return undefined;
+  if ("$base64" in argument) return Uint8Array.from(atob(argument.$base64), (char) => char.charCodeAt(0));
+  if ("$number" in argument) return Number(argument.$number);
+  if ("$map" in argument) return new Map(Object.entries(argument.$map));
+  if ("$set" in argument) return new Set(argument.$set);
+  return Object.fromEntries(Object.entries(argument).map(([name, value]) => [name, meant(value)]));
 }
 
 async function call({ setup, sandbox, method, args, until }: Call, env: Env): Promise<unknown> {
   const client: any = getSandbox(namespace(env, setup), sandbox);
-  const result = await client[method](...args.map(bytesOf));
+  const result = await client[method](...args.map(meant));
   return result instanceof ReadableStream ? collect(result, until) : result;
 }
 
@@ -231,5 +241,5 @@ function objectId({ setup, sandbox }: Call, env: Env): string {
 async function callStub({ setup, sandbox, method, args }: Call, env: Env): Promise<unknown> {
   const sandboxes = namespace(env, setup);
   const stub: any = sandboxes.get(sandboxes.idFromName(sandbox));
-  return stub[method](...args.map(bytesOf));
+  return stub[method](...args.map(meant));
 }

@@ -2,7 +2,7 @@
 
 use routes::{OPERATION_ID_HEADER, OPERATIONS};
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
+    BackupId, ErrorCode, Result, SandboxError, methods,
     operation::{OperationId, OperationOutcome},
     rules,
 };
@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod dashboard;
+mod input;
 pub mod routes;
 
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
@@ -60,7 +61,7 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
     authorize(&request, config)?;
     let path = request.path();
     if path == SANDBOXES.trim_end_matches('/') {
-        return stored_sandboxes(&request, config).await;
+        return stored_sandboxes(request, config).await;
     }
     let (encoded, route) = sandbox_route(&path)?;
     let name = percent_encoding::percent_decode_str(encoded)
@@ -118,10 +119,11 @@ fn internal(error: worker::Error) -> SandboxError {
     SandboxError::new(ErrorCode::InternalError, error.to_string())
 }
 
-async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response> {
-    if method(request) != Some(Method::Get) {
-        return Err(wrong_method(request, SANDBOXES, "GET"));
+async fn stored_sandboxes(mut request: Request, config: &Config) -> Result<Response> {
+    if method(&request) != Some(Method::Get) {
+        return Err(wrong_method(&request, SANDBOXES, "GET"));
     }
+    input::query(&mut request, &methods::LIST_SANDBOXES).await?;
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }

@@ -19,8 +19,8 @@ use sandbox_shared::{
         ReindexResult,
     },
     files::{
-        ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFilesOptions,
-        ListFilesResult, MAX_COLLECTED_OUTPUT, MkdirOptions,
+        ExecEvent, ExecResult, ExistsResult, FileOperationResult, ListFiles, ListFilesResult,
+        MAX_COLLECTED_OUTPUT, MakeDirectory,
     },
     log::{OperationLogPage, OperationLogQuery},
     operation::{OperationId, OperationOutcome},
@@ -324,18 +324,14 @@ impl Sandbox {
     }
 
     /// What is in a directory.
-    pub async fn list_files(
-        &self,
-        path: &str,
-        options: ListFilesOptions,
-    ) -> Result<ListFilesResult> {
-        let path = rules::check_file_path(path)?;
+    pub async fn list_files(&self, request: &ListFiles) -> Result<ListFilesResult> {
+        let path = rules::check_file_path(&request.path)?;
         let url = with_query(
             paths::LIST,
             &[
                 ("path", &path),
-                ("recursive", flag(options.recursive)),
-                ("includeHidden", flag(options.include_hidden)),
+                ("recursive", flag(request.recursive)),
+                ("includeHidden", flag(request.include_hidden)),
             ],
         );
         let agent = self.service.agent().await?;
@@ -343,11 +339,11 @@ impl Sandbox {
     }
 
     /// Makes a directory.
-    pub async fn mkdir(&self, path: &str, options: MkdirOptions) -> Result<FileOperationResult> {
-        let path = rules::check_file_path(path)?;
+    pub async fn mkdir(&self, request: &MakeDirectory) -> Result<FileOperationResult> {
+        let path = rules::check_file_path(&request.path)?;
         let url = with_query(
             paths::MKDIR,
-            &[("path", &path), ("recursive", flag(options.recursive))],
+            &[("path", &path), ("recursive", flag(request.recursive))],
         );
         let agent = self.service.agent().await?;
         agent::done(agent.send(Method::Post, &url, None).await?).await?;

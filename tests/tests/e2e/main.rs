@@ -29,10 +29,12 @@ mod http_routes;
 mod interruption;
 mod invalid_input;
 mod isolation;
+mod javascript_values;
 mod large_tree;
 mod lies;
 mod missing_backup;
 mod missing_settings;
+mod misspelt;
 mod openapi;
 mod operation_log;
 mod production;
@@ -79,9 +81,11 @@ fn all() -> Vec<Tests> {
         interruption::tests(),
         invalid_input::tests(),
         isolation::tests(),
+        javascript_values::tests(),
         lies::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
+        misspelt::tests(),
         openapi::tests(),
         operation_log::tests(),
         production::tests(),

@@ -1,17 +1,15 @@
 //! The routes of one sandbox: the same methods as over RPC.
 
-use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
-    error::from_json,
-    files::{ListFilesOptions, MkdirOptions},
-    operation::OperationId,
-    protocol::UnmountBackup,
-};
-use serde::{Serialize, de::DeserializeOwned};
+use sandbox_shared::{Result, SandboxError, methods, operation::OperationId};
+use serde::Serialize;
 use wasm_bindgen::JsValue;
-use worker::{Method, Request, Response, Url};
+use worker::{Method, Request, Response};
 
-use super::{error_response, method, no_such_route, sandbox_route, wrong_method};
+use super::{
+    error_response,
+    input::{beside_content, body, path, query},
+    internal, method, no_such_route, sandbox_route, wrong_method,
+};
 use crate::{sandbox::Sandbox, timing};
 
 /// Operations of a sandbox: `operations/{operationId}`
@@ -40,7 +38,7 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
     };
     match (method, route) {
         (Method::Post, "backups") => {
-            let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let options = body(&mut request, &methods::CREATE_BACKUP).await?;
             let operation = operation_id(&request)?;
             if wants_events(&request) {
                 return sandbox.create_backup_stream(options, operation);
@@ -49,19 +47,23 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             Ok(json(&created)?.with_status(201))
         }
         (Method::Get, "backups") => {
-            json(&sandbox.list_backups(&query(&url, ErrorCode::InvalidBackupConfig)?)?)
+            let list = query(&mut request, &methods::LIST_BACKUPS).await?;
+            json(&sandbox.list_backups(&list)?)
         }
         (Method::Post, "prune") => {
-            let rules = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let rules = body(&mut request, &methods::PRUNE_BACKUPS).await?;
             json(&sandbox.prune_backups(rules).await?)
         }
-        (Method::Post, "reindex") => json(&sandbox.reindex_backups().await?),
+        (Method::Post, "reindex") => {
+            query(&mut request, &methods::REINDEX_BACKUPS).await?;
+            json(&sandbox.reindex_backups().await?)
+        }
         (Method::Post, "preview") => {
-            let options = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let options = body(&mut request, &methods::PREVIEW_BACKUP).await?;
             json(&sandbox.preview_backup(options).await?)
         }
         (Method::Post, "restore") => {
-            let restore = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let restore = body(&mut request, &methods::RESTORE_BACKUP).await?;
             let operation = operation_id(&request)?;
             if wants_events(&request) {
                 return sandbox.restore_backup_stream(restore, operation);
@@ -69,75 +71,90 @@ async fn dispatch(sandbox: &Sandbox, mut request: Request) -> Result<Response> {
             json(&sandbox.restore_backup(restore, operation).await?)
         }
         (Method::Post, "unmount") => {
-            let unmount: UnmountBackup = body(&mut request, ErrorCode::InvalidBackupConfig).await?;
+            let unmount = body(&mut request, &methods::UNMOUNT_BACKUP).await?;
             json(&sandbox.unmount_backup(unmount).await?)
         }
         (Method::Post, "exec") => {
-            let exec = body(&mut request, ErrorCode::InvalidRequest).await?;
+            let exec = body(&mut request, &methods::EXEC).await?.into();
             if wants_events(&request) {
                 sandbox.exec_stream(&exec).await
             } else {
                 json(&sandbox.exec(&exec).await?)
             }
         }
-        (Method::Get, "files") => sandbox.read_file(&path(&url)?).await,
+        (Method::Get, "files") => {
+            let file = query(&mut request, &methods::READ_RAW_FILE).await?;
+            sandbox.read_file(&file.path).await
+        }
         (Method::Put, "files") => {
+            let file = beside_content(&request, &methods::WRITE_RAW_FILE)?;
             let content = request
                 .inner()
                 .body()
                 .map_or_else(|| JsValue::from(""), JsValue::from);
-            json(&sandbox.write_file(&path(&url)?, content).await?)
+            json(&sandbox.write_file(&file.path, content).await?)
         }
-        (Method::Delete, "files") => json(&sandbox.delete_file(&path(&url)?).await?),
+        (Method::Delete, "files") => {
+            let file = query(&mut request, &methods::DELETE_FILE).await?;
+            json(&sandbox.delete_file(&file.path).await?)
+        }
         (Method::Get, "list") => {
-            let defaults = ListFilesOptions::default();
-            let options = ListFilesOptions {
-                recursive: flag(&url, "recursive")?.unwrap_or(defaults.recursive),
-                include_hidden: flag(&url, "includeHidden")?.unwrap_or(defaults.include_hidden),
-            };
-            json(&sandbox.list_files(&path(&url)?, options).await?)
+            let list = query(&mut request, &methods::LIST_FILES).await?;
+            json(&sandbox.list_files(&list).await?)
         }
         (Method::Post, "mkdir") => {
-            let options = MkdirOptions {
-                recursive: flag(&url, "recursive")?.unwrap_or_default(),
-            };
-            json(&sandbox.mkdir(&path(&url)?, options).await?)
+            let mkdir = query(&mut request, &methods::MKDIR).await?;
+            json(&sandbox.mkdir(&mkdir).await?)
         }
-        (Method::Get, "exists") => json(&sandbox.exists(&path(&url)?).await?),
+        (Method::Get, "exists") => {
+            let file = query(&mut request, &methods::EXISTS).await?;
+            json(&sandbox.exists(&file.path).await?)
+        }
         (Method::Get, "log") => {
-            json(&sandbox.operation_log(&query(&url, ErrorCode::InvalidRequest)?)?)
+            let page = query(&mut request, &methods::OPERATION_LOG).await?;
+            json(&sandbox.operation_log(&page)?)
         }
-        (Method::Get, "status") => json(&sandbox.status().await?),
-        (Method::Delete, "operation") => json(&sandbox.cancel_operation().await),
+        (Method::Get, "status") => {
+            query(&mut request, &methods::STATUS).await?;
+            json(&sandbox.status().await?)
+        }
+        (Method::Delete, "operation") => {
+            query(&mut request, &methods::CANCEL_OPERATION).await?;
+            json(&sandbox.cancel_operation().await)
+        }
         (Method::Delete, "container") => {
+            query(&mut request, &methods::STOP).await?;
             sandbox.stop().await?;
             Response::empty()
                 .map(|response| response.with_status(204))
                 .map_err(internal)
         }
         (method, route) => {
-            let not_taken = || not_taken(&request, route, url.path());
-            if let Some(operation) = route.strip_prefix(OPERATIONS) {
-                return match method {
-                    Method::Get => {
-                        let operation = OperationId::parse(operation)?;
-                        json(&sandbox.operation_outcome(operation).await?)
-                    }
-                    _ => Err(not_taken()),
-                };
+            if let (Method::Get, Some(id)) = (&method, route.strip_prefix(OPERATIONS)) {
+                let operation = &methods::OPERATION_OUTCOME;
+                let operation = path(&mut request, operation, "operationId", id).await?;
+                return json(&sandbox.operation_outcome(operation.operation_id).await?);
             }
-            let id = route.strip_prefix(BACKUPS).ok_or_else(not_taken)?;
+            let Some(id) = route.strip_prefix(BACKUPS) else {
+                return Err(not_taken(&request, route, url.path()));
+            };
             match (method, id.strip_suffix(VERIFY)) {
                 (Method::Post, Some(id)) => {
-                    let id = BackupId::parse(id)?;
+                    let backup = path(&mut request, &methods::VERIFY_BACKUP, "id", id).await?;
                     if wants_events(&request) {
-                        return sandbox.verify_backup_stream(id);
+                        return sandbox.verify_backup_stream(backup.id);
                     }
-                    json(&sandbox.verify_backup(id).await?)
+                    json(&sandbox.verify_backup(backup.id).await?)
                 }
-                (Method::Get, None) => json(&sandbox.get_backup(&BackupId::parse(id)?).await?),
-                (Method::Delete, None) => json(&sandbox.delete_backup(BackupId::parse(id)?).await?),
-                _ => Err(not_taken()),
+                (Method::Get, None) => {
+                    let backup = path(&mut request, &methods::GET_BACKUP, "id", id).await?;
+                    json(&sandbox.get_backup(&backup.id).await?)
+                }
+                (Method::Delete, None) => {
+                    let backup = path(&mut request, &methods::DELETE_BACKUP, "id", id).await?;
+                    json(&sandbox.delete_backup(backup.id).await?)
+                }
+                _ => Err(not_taken(&request, route, url.path())),
             }
         }
     }
@@ -165,62 +182,12 @@ fn not_taken(request: &Request, route: &str, path: &str) -> SandboxError {
     wrong_method(request, route, allowed)
 }
 
-/// The parameters of a list, as the method takes them.
-fn query<T: DeserializeOwned>(url: &Url, code: ErrorCode) -> Result<T> {
-    let mut fields = serde_json::Map::new();
-    for (name, value) in url.query_pairs() {
-        let value = match name.as_ref() {
-            "limit" => value
-                .parse::<u32>()
-                .map_or_else(|_| value.into(), Into::into),
-            _ => value.into(),
-        };
-        fields.insert(name.into_owned(), value);
-    }
-    let fields = serde_json::Value::Object(fields).to_string();
-    from_json(&fields, code)
-}
-
 /// Whether the caller wants to follow an operation rather than wait for it.
 fn wants_events(request: &Request) -> bool {
     let accept = request.headers().get("accept").ok().flatten();
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-fn internal(error: worker::Error) -> SandboxError {
-    SandboxError::new(ErrorCode::InternalError, error.to_string())
-}
-
 fn json<T: Serialize>(value: &T) -> Result<Response> {
     Response::from_json(value).map_err(internal)
-}
-
-async fn body<T: DeserializeOwned>(request: &mut Request, code: ErrorCode) -> Result<T> {
-    let text = request
-        .text()
-        .await
-        .map_err(|error| SandboxError::new(code, format!("the body is unreadable: {error}")))?;
-    from_json(&text, code)
-}
-
-fn parameter(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
-}
-
-fn path(url: &Url) -> Result<String> {
-    parameter(url, "path")
-        .ok_or_else(|| SandboxError::invalid_request("the query parameter path is missing"))
-}
-
-fn flag(url: &Url, name: &str) -> Result<Option<bool>> {
-    match parameter(url, name).as_deref() {
-        None => Ok(None),
-        Some("true" | "1" | "") => Ok(Some(true)),
-        Some("false" | "0") => Ok(Some(false)),
-        Some(_) => Err(SandboxError::invalid_request(format!(
-            "the query parameter {name} must be true or false"
-        ))),
-    }
 }

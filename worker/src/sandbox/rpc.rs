@@ -4,18 +4,19 @@
 //! an `Error` with `code`, `context` and `status` of its own.
 
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
-use js_sys::{Error, Object, Reflect, Uint8Array};
+use js_sys::{Error, Reflect, Uint8Array};
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
-    error::deserialize,
-    files::{Encoding, FileOptions, ReadFileResult},
-    operation::OperationId,
-    protocol::{Exec, UnmountBackup},
+    ErrorCode, Result, SandboxError,
+    files::{Encoding, ReadFileResult},
+    methods,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 
 use super::Sandbox;
+use input::{fields, id, only, with};
+
+mod input;
 
 #[wasm_bindgen]
 impl Sandbox {
@@ -27,9 +28,9 @@ impl Sandbox {
         call: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let options = argument("options", options, ErrorCode::InvalidBackupConfig)?;
-            let operation = operation_id(&call)?;
-            to_js(&self.create_backup(options, operation).await?)
+            let options = methods::CREATE_BACKUP.read(fields(&options))?;
+            let call = methods::CREATE_BACKUP_CALL.read(fields(&call))?;
+            to_js(&self.create_backup(options, call.operation_id).await?)
         })
         .await
     }
@@ -38,7 +39,7 @@ impl Sandbox {
     #[wasm_bindgen(js_name = previewBackup)]
     pub async fn rpc_preview_backup(&self, options: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let options = argument("options", options, ErrorCode::InvalidBackupConfig)?;
+            let options = methods::PREVIEW_BACKUP.read(fields(&options))?;
             to_js(&self.preview_backup(options).await?)
         })
         .await
@@ -48,7 +49,7 @@ impl Sandbox {
     #[wasm_bindgen(js_name = listBackups)]
     pub async fn rpc_list_backups(&self, query: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let query = optional("query", query, ErrorCode::InvalidBackupConfig)?;
+            let query = methods::LIST_BACKUPS.read(fields(&query))?;
             to_js(&self.list_backups(&query)?)
         })
         .await
@@ -56,27 +57,39 @@ impl Sandbox {
 
     /// `getBackup(id)`
     #[wasm_bindgen(js_name = getBackup)]
-    pub async fn rpc_get_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.get_backup(&id_argument(id)?).await?) }).await
+    pub async fn rpc_get_backup(&self, backup: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let backup = methods::GET_BACKUP.read(id(&backup))?;
+            to_js(&self.get_backup(&backup.id).await?)
+        })
+        .await
     }
 
     /// `verifyBackup(id)`
     #[wasm_bindgen(js_name = verifyBackup)]
-    pub async fn rpc_verify_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.verify_backup(id_argument(id)?).await?) }).await
+    pub async fn rpc_verify_backup(&self, backup: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let backup = methods::VERIFY_BACKUP.read(id(&backup))?;
+            to_js(&self.verify_backup(backup.id).await?)
+        })
+        .await
     }
 
     /// `deleteBackup(id)`
     #[wasm_bindgen(js_name = deleteBackup)]
-    pub async fn rpc_delete_backup(&self, id: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.delete_backup(id_argument(id)?).await?) }).await
+    pub async fn rpc_delete_backup(&self, backup: JsValue) -> Result<JsValue, JsValue> {
+        answer(async {
+            let backup = methods::DELETE_BACKUP.read(id(&backup))?;
+            to_js(&self.delete_backup(backup.id).await?)
+        })
+        .await
     }
 
     /// `pruneBackups(rules)`
     #[wasm_bindgen(js_name = pruneBackups)]
     pub async fn rpc_prune_backups(&self, rules: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let rules = argument("rules", rules, ErrorCode::InvalidBackupConfig)?;
+            let rules = methods::PRUNE_BACKUPS.read(fields(&rules))?;
             to_js(&self.prune_backups(rules).await?)
         })
         .await
@@ -98,7 +111,7 @@ impl Sandbox {
     #[wasm_bindgen(js_name = operationLog)]
     pub async fn rpc_operation_log(&self, query: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let query = optional("query", query, ErrorCode::InvalidRequest)?;
+            let query = methods::OPERATION_LOG.read(fields(&query))?;
             to_js(&self.operation_log(&query)?)
         })
         .await
@@ -108,8 +121,9 @@ impl Sandbox {
     #[wasm_bindgen(js_name = operationOutcome)]
     pub async fn rpc_operation_outcome(&self, operation: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let operation = argument("operationId", operation, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.operation_outcome(operation).await?)
+            let operation = only("operationId", &operation);
+            let operation = methods::OPERATION_OUTCOME.read(operation)?;
+            to_js(&self.operation_outcome(operation.operation_id).await?)
         })
         .await
     }
@@ -123,15 +137,10 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let operation = operation_id(&options)?;
-            let request = match (backup.dyn_ref::<Object>(), options.dyn_ref::<Object>()) {
-                (Some(backup), Some(options)) => {
-                    Object::assign(&Object::assign(&Object::new(), backup), options).into()
-                }
-                _ => backup,
-            };
-            let request = argument("backup", request, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.restore_backup(request, operation).await?)
+            let request = methods::RESTORE_BACKUP.read(fields(&backup))?;
+            let options = methods::RESTORE_BACKUP_OPTIONS.read(fields(&options))?;
+            let request = request.with(&options);
+            to_js(&self.restore_backup(request, options.operation_id).await?)
         })
         .await
     }
@@ -144,10 +153,8 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let dir: String = argument("dir", dir, ErrorCode::InvalidBackupConfig)?;
-            let UnmountOptions { force } =
-                optional("options", options, ErrorCode::InvalidBackupConfig)?;
-            to_js(&self.unmount_backup(UnmountBackup { dir, force }).await?)
+            let request = methods::UNMOUNT_BACKUP.read(with(&options, "dir", &dir))?;
+            to_js(&self.unmount_backup(request).await?)
         })
         .await
     }
@@ -155,7 +162,11 @@ impl Sandbox {
     /// `exec(command, options)`
     #[wasm_bindgen(js_name = exec)]
     pub async fn rpc_exec(&self, command: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.exec(&exec_request(command, options)?).await?) }).await
+        answer(async {
+            let request = methods::EXEC.read(with(&options, "command", &command))?;
+            to_js(&self.exec(&request.into()).await?)
+        })
+        .await
     }
 
     /// `execStream(command, options)`: a `ReadableStream` of server-sent events.
@@ -166,7 +177,8 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let response = self.exec_stream(&exec_request(command, options)?).await?;
+            let request = methods::EXEC_STREAM.read(with(&options, "command", &command))?;
+            let response = self.exec_stream(&request.into()).await?;
             let response: worker::web_sys::Response = response.into();
             Ok(response.body().into())
         })
@@ -182,10 +194,9 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let path = path_argument(path)?;
-            let options: FileOptions = optional("options", options, ErrorCode::InvalidRequest)?;
-            let content = file_content(content, options.encoding.unwrap_or_default())?;
-            to_js(&self.write_file(&path, content).await?)
+            let file = methods::WRITE_FILE.read(with(&options, "path", &path))?;
+            let content = file_content(content, file.encoding.unwrap_or_default())?;
+            to_js(&self.write_file(&file.path, content).await?)
         })
         .await
     }
@@ -194,10 +205,9 @@ impl Sandbox {
     #[wasm_bindgen(js_name = readFile)]
     pub async fn rpc_read_file(&self, path: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let path = path_argument(path)?;
-            let options: FileOptions = optional("options", options, ErrorCode::InvalidRequest)?;
+            let file = methods::READ_FILE.read(with(&options, "path", &path))?;
             let bytes = self
-                .read_file(&path)
+                .read_file(&file.path)
                 .await?
                 .bytes()
                 .await
@@ -205,14 +215,14 @@ impl Sandbox {
                     SandboxError::new(ErrorCode::ContainerUnavailable, error.to_string())
                 })?;
             let size = bytes.len() as u64;
-            let (content, encoding) = match (options.encoding, String::from_utf8(bytes)) {
+            let (content, encoding) = match (file.encoding, String::from_utf8(bytes)) {
                 (None | Some(Encoding::Utf8), Ok(text)) => (text, Encoding::Utf8),
                 (_, Ok(text)) => (STANDARD.encode(text), Encoding::Base64),
                 (_, Err(error)) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
             };
             to_js(&ReadFileResult {
                 success: true,
-                path,
+                path: file.path,
                 content,
                 encoding,
                 size,
@@ -229,15 +239,8 @@ impl Sandbox {
         options: JsValue,
     ) -> Result<JsValue, JsValue> {
         answer(async {
-            let path = path_argument(path)?;
-            to_js(
-                &self
-                    .list_files(
-                        &path,
-                        optional("options", options, ErrorCode::InvalidRequest)?,
-                    )
-                    .await?,
-            )
+            let request = methods::LIST_FILES.read(with(&options, "path", &path))?;
+            to_js(&self.list_files(&request).await?)
         })
         .await
     }
@@ -245,22 +248,19 @@ impl Sandbox {
     /// `deleteFile(path)`
     #[wasm_bindgen(js_name = deleteFile)]
     pub async fn rpc_delete_file(&self, path: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.delete_file(&path_argument(path)?).await?) }).await
+        answer(async {
+            let file = methods::DELETE_FILE.read(only("path", &path))?;
+            to_js(&self.delete_file(&file.path).await?)
+        })
+        .await
     }
 
     /// `mkdir(path, {recursive})`
     #[wasm_bindgen(js_name = mkdir)]
     pub async fn rpc_mkdir(&self, path: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
         answer(async {
-            let path = path_argument(path)?;
-            to_js(
-                &self
-                    .mkdir(
-                        &path,
-                        optional("options", options, ErrorCode::InvalidRequest)?,
-                    )
-                    .await?,
-            )
+            let request = methods::MKDIR.read(with(&options, "path", &path))?;
+            to_js(&self.mkdir(&request).await?)
         })
         .await
     }
@@ -268,7 +268,11 @@ impl Sandbox {
     /// `exists(path)`
     #[wasm_bindgen(js_name = exists)]
     pub async fn rpc_exists(&self, path: JsValue) -> Result<JsValue, JsValue> {
-        answer(async { to_js(&self.exists(&path_argument(path)?).await?) }).await
+        answer(async {
+            let file = methods::EXISTS.read(only("path", &path))?;
+            to_js(&self.exists(&file.path).await?)
+        })
+        .await
     }
 
     /// `status()`
@@ -282,13 +286,6 @@ impl Sandbox {
     pub async fn rpc_stop(&self) -> Result<JsValue, JsValue> {
         answer(async { self.stop().await.map(|()| JsValue::UNDEFINED) }).await
     }
-}
-
-/// What `unmountBackup` takes besides.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct UnmountOptions {
-    force: bool,
 }
 
 async fn answer(result: impl Future<Output = Result<JsValue>>) -> Result<JsValue, JsValue> {
@@ -313,61 +310,6 @@ fn to_js<T: Serialize>(value: &T) -> Result<JsValue> {
     value
         .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
         .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
-}
-
-fn argument<T: DeserializeOwned>(name: &str, value: JsValue, code: ErrorCode) -> Result<T> {
-    if value.is_undefined() || value.is_null() {
-        return Err(SandboxError::new(code, format!("{name} is missing")));
-    }
-    deserialize(serde_wasm_bindgen::Deserializer::from(value), code)
-}
-
-fn optional<T: DeserializeOwned + Default>(
-    name: &str,
-    value: JsValue,
-    code: ErrorCode,
-) -> Result<T> {
-    if value.is_undefined() || value.is_null() {
-        return Ok(T::default());
-    }
-    argument(name, value, code)
-}
-
-/// How the caller calls this call, by which it can ask what became of it.
-fn operation_id(options: &JsValue) -> Result<Option<OperationId>> {
-    let id = Reflect::get(options, &"operationId".into()).unwrap_or(JsValue::UNDEFINED);
-    if id.is_undefined() || id.is_null() {
-        return Ok(None);
-    }
-    argument("operationId", id, ErrorCode::InvalidBackupConfig).map(Some)
-}
-
-/// An id, or a handle that has one.
-fn id_argument(value: JsValue) -> Result<BackupId> {
-    let id = if value.is_object() {
-        Reflect::get(&value, &"id".into()).unwrap_or(JsValue::UNDEFINED)
-    } else {
-        value
-    };
-    argument("id", id, ErrorCode::InvalidBackupConfig)
-}
-
-fn path_argument(path: JsValue) -> Result<String> {
-    path.as_string()
-        .ok_or_else(|| SandboxError::invalid_request("path must be a string"))
-}
-
-fn exec_request(command: JsValue, options: JsValue) -> Result<Exec> {
-    // What can be iterated over would be read as pairs, even a list of strings.
-    if Reflect::get(&options, &"env".into()).is_ok_and(|env| js_sys::Array::is_array(&env)) {
-        return Err(SandboxError::invalid_request("env must be an object"));
-    }
-    Ok(Exec {
-        command: command
-            .as_string()
-            .ok_or_else(|| SandboxError::invalid_request("command must be a string"))?,
-        options: optional("options", options, ErrorCode::InvalidRequest)?,
-    })
 }
 
 /// What `writeFile` was given, as bytes or text that `fetch` can send.
