@@ -334,15 +334,16 @@ function pruneRules() {
 async function prune(dryRun) {
   const result = await json("POST", route("prune"), { ...pruneRules(), dryRun });
   const { count, first } = result.deleted;
-  $("prune-result").textContent = dryRun
+  const missing = result.missing ? ` ${result.missing.count} gone from the bucket, and not counted.` : "";
+  $("prune-result").textContent = (dryRun
     ? `${count} would be deleted (${bytes(result.freedBytes)}), ${result.kept} kept.`
-    : `${count} deleted (${bytes(result.freedBytes)}).`;
+    : `${count} deleted (${bytes(result.freedBytes)}).`) + missing;
   $("prune-list").replaceChildren(
     ...first.slice(0, 20).map((backup) => element("li", {}, `${backup.name ?? backup.id}, ${backup.dir}, `, time(backup.createdAt))),
   );
   if (count > 20) $("prune-list").append(element("li", {}, "…"));
   $("prune-go").disabled = !dryRun || count === 0;
-  if (!dryRun) await backups(true);
+  if (!dryRun || missing) await backups(true);
 }
 
 // What goes wrong in the dialog is said in it: the page behind cannot be seen.
