@@ -300,7 +300,9 @@ async function restore(backup) {
   const form = await ask("restore-dialog");
   if (!form) return;
   const restored = await follow("restore", { id: backup.id, dir: form.get("dir") });
-  say(`Restored to ${restored.dir} (${restored.strategy}).`);
+  const { leftOut } = restored;
+  const lost = leftOut ? ` ${leftOut.count} could not be unpacked, such as ${leftOut.first[0].what} of ${leftOut.first[0].path || restored.dir}.` : "";
+  say(`Restored to ${restored.dir} (${restored.strategy}).${lost}`);
   await refresh();
 }
 
