@@ -226,8 +226,9 @@ export interface BackupPage {
 
 /**
  * What {@link Sandbox.pruneBackups} takes. The rules apply to each directory by itself, and a
- * backup that any of them wants is kept. Hours, days, weeks (from Monday) and months are those
- * of the calendar in UTC; of each that has backups, the newest one is kept.
+ * backup that any of them wants is kept. Hours, days, weeks (from Monday), months and years are
+ * those of the calendar in UTC; of each that has backups, the newest one is kept. Backups that
+ * have expired, or are gone from the bucket, take no place from those that can be restored.
  */
 export interface PruneBackups {
   /** Only backups of this directory. */
@@ -242,11 +243,19 @@ export interface PruneBackups {
   keepWeekly?: number;
   /** The same of months. */
   keepMonthly?: number;
-  /** Keep what was made within so many seconds before the newest one. */
+  /** The same of years. */
+  keepYearly?: number;
+  /** Keep what was made within so many seconds before the newest one that can be restored. */
   keepWithin?: number;
-  /** Delete what can no longer be restored, whatever the rules say. False when absent. */
+  /**
+   * Delete what can no longer be restored, whatever the rules say. Otherwise it is kept while it
+   * would be if it had not expired. False when absent.
+   */
   expired?: boolean;
-  /** Delete nothing, and tell what would be deleted. False when absent. */
+  /**
+   * Delete nothing, and tell what would be deleted. What is `missing` leaves the list all the
+   * same. False when absent.
+   */
   dryRun?: boolean;
 }
 
@@ -260,6 +269,12 @@ export interface PruneResult {
   deleted: Listed<BackupRecord>;
   /** Bytes of their archives. */
   freedBytes: number;
+  /**
+   * What a rule would have kept, but cannot be restored any more: an object is missing from the
+   * bucket, or the archive is not of the size that the metadata says. It took no place, and is
+   * not listed any more. At most the first 1000; absent when there is nothing of the kind.
+   */
+  missing?: Listed<BackupRecord>;
 }
 
 /** What {@link Sandbox.verifyBackup} gives. A damaged archive is a result, not an error. */
@@ -536,12 +551,14 @@ export interface Sandbox {
 
   /**
    * Backups of this sandbox, the newest first unless something else is asked for. Starts nothing.
+   * It is an index: what something else has deleted from the bucket is in it until it is next looked
+   * for, by {@link Sandbox.getBackup}, say, or {@link Sandbox.pruneBackups}.
    * @throws `INVALID_BACKUP_CONFIG`
    */
   listBackups(query?: ListBackups): Promise<BackupPage>;
 
   /**
-   * A stored backup, whichever sandbox made it. Starts nothing.
+   * A stored backup as the bucket has it, whichever sandbox made it. Starts nothing.
    * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`
    */
   getBackup(backup: string | { id: string }): Promise<BackupRecord>;
@@ -559,7 +576,8 @@ export interface Sandbox {
   ): Promise<{ success: true; id: string; existed: boolean }>;
 
   /**
-   * Deletes the backups of this sandbox that no rule keeps.
+   * Deletes the backups of this sandbox that no rule keeps. The newest that can be restored is kept
+   * by every rule; what rules keep is looked up in the bucket before anything is deleted.
    * @throws `INVALID_BACKUP_CONFIG` when no rule is given
    */
   pruneBackups(rules: PruneBackups): Promise<PruneResult>;

@@ -337,10 +337,14 @@ pub(crate) struct Prune {
     /// The same of months
     #[arg(long, value_name = "N", group = "rules")]
     keep_monthly: Option<u32>,
-    /// Keep what was made within this time before the newest, such as 7days
+    /// The same of years
+    #[arg(long, value_name = "N", group = "rules")]
+    keep_yearly: Option<u32>,
+    /// Keep what was made within this time before the newest that can be restored, such as 7days
     #[arg(long, value_name = "DURATION", value_parser = duration, group = "rules")]
     keep_within: Option<Duration>,
-    /// Delete what can no longer be restored, whatever the other rules say
+    /// Delete what can no longer be restored, whatever the other rules say; otherwise it is kept
+    /// while it would be if it had not expired, and takes no place from other backups
     #[arg(long, group = "rules")]
     expired: bool,
     /// Only backups of this directory
@@ -361,6 +365,7 @@ impl Prune {
             keep_daily: self.keep_daily,
             keep_weekly: self.keep_weekly,
             keep_monthly: self.keep_monthly,
+            keep_yearly: self.keep_yearly,
             keep_within: self.keep_within.map(|time| time.as_secs_f64()),
             expired: self.expired,
             dry_run: self.dry_run,
@@ -480,6 +485,7 @@ mod tests {
         assert!(parse("sandboxctl prune --dry-run").is_err());
         assert!(parse("sandboxctl prune --expired").is_ok());
         assert!(parse("sandboxctl prune --keep-last 1 --keep-daily 7").is_ok());
+        assert!(parse("sandboxctl prune --keep-yearly 2").is_ok());
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl ApiError {
         }
     }
 
-    fn is(&self, code: ErrorCode) -> bool {
+    pub(crate) fn is(&self, code: ErrorCode) -> bool {
         self.code == code.as_str()
     }
 }

@@ -12,6 +12,8 @@ use crate::{
 
 /// The newest backup of the sandbox.
 const LATEST: &str = "latest";
+/// Records of a page when the newest is looked for: it is nearly always the first.
+const LOOKED_UP: u32 = 10;
 /// A shorter beginning is more likely a slip than a choice.
 const MIN_PREFIX: usize = 4;
 
@@ -21,15 +23,7 @@ pub(crate) async fn id(api: &SandboxApi, text: &str) -> Result<BackupId, Failure
         return Ok(id);
     }
     if text == LATEST {
-        let query = ListBackups {
-            limit: Some(1),
-            ..ListBackups::default()
-        };
-        let page: Answer<BackupPage> = api.get(&["backups"], &query).await?;
-        let newest = page.value.backups.into_iter().next();
-        return newest
-            .map(|record| record.id)
-            .ok_or_else(|| no_such(format!("sandbox {} has no backup", api.name())));
+        return Ok(newest(api).await?.value.id);
     }
     let is_beginning = text.len() >= MIN_PREFIX
         && text
@@ -63,8 +57,32 @@ pub(crate) async fn id(api: &SandboxApi, text: &str) -> Result<BackupId, Failure
 
 /// What is known of a backup.
 pub(crate) async fn record(api: &SandboxApi, text: &str) -> Result<Answer<BackupRecord>, Failure> {
-    let id = id(api, text).await?;
+    if text == LATEST {
+        return newest(api).await;
+    }
+    look_up(api, &id(api, text).await?).await
+}
+
+async fn look_up(api: &SandboxApi, id: &BackupId) -> Result<Answer<BackupRecord>, Failure> {
     api.get(&["backups", id.as_str()], &()).await
+}
+
+/// The newest backup of the sandbox that is there: the list may have some that
+/// something else has deleted.
+async fn newest(api: &SandboxApi) -> Result<Answer<BackupRecord>, Failure> {
+    let mut pages = Pages::new(ListBackups {
+        limit: Some(LOOKED_UP),
+        ..ListBackups::default()
+    });
+    while let Some(page) = pages.next(api).await? {
+        for listed in page.value.backups {
+            match look_up(api, &listed.id).await {
+                Err(Failure::Api(error)) if error.is(ErrorCode::BackupNotFound) => {}
+                found => return found,
+            }
+        }
+    }
+    Err(no_such(format!("sandbox {} has no backup", api.name())))
 }
 
 fn no_such(message: String) -> Failure {

@@ -461,6 +461,7 @@ impl RestoreRequest {
 
 /// What `restoreBackup` gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RestoreBackupResult {
     /// Always true; failures are errors.
     pub success: bool,
@@ -471,8 +472,9 @@ pub struct RestoreBackupResult {
     /// How it is served.
     pub strategy: Strategy,
     /// What could not be unpacked by [`Strategy::Extract`], for want of
-    /// privileges or of a file system that can hold it.
-    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    /// privileges or of a file system that can hold it. Older Workers
+    /// call it `left_out`.
+    #[serde(default, skip_serializing_if = "Listed::is_empty", alias = "left_out")]
     pub left_out: Listed<LeftOutEntry>,
 }
 

@@ -203,13 +203,19 @@ pub struct PruneBackups {
     /// [`KeepPolicy::keep_monthly`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_monthly: Option<u32>,
+    /// [`KeepPolicy::keep_yearly`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_yearly: Option<u32>,
     /// [`KeepPolicy::keep_within`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_within: Option<f64>,
-    /// Delete what can no longer be restored, whatever the rules say.
+    /// Delete what can no longer be restored, whatever the rules say. Otherwise
+    /// it is kept while it would be if it had not expired; it never takes the
+    /// place of a backup that can be restored.
     #[serde(default)]
     pub expired: bool,
-    /// Delete nothing, and tell what would be deleted.
+    /// Delete nothing, and tell what would be deleted. What is
+    /// [missing](PruneResult::missing) leaves the index all the same.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -223,6 +229,7 @@ impl PruneBackups {
             keep_daily: self.keep_daily,
             keep_weekly: self.keep_weekly,
             keep_monthly: self.keep_monthly,
+            keep_yearly: self.keep_yearly,
             keep_within: self.keep_within,
         }
     }
@@ -234,7 +241,7 @@ impl PruneBackups {
         if keep.is_empty() && !self.expired {
             return Err(SandboxError::invalid_config(
                 "no rule says what to keep: give keepLast, keepHourly, keepDaily, keepWeekly, \
-                 keepMonthly or keepWithin, or expired: true",
+                 keepMonthly, keepYearly or keepWithin, or expired: true",
             ));
         }
         Ok(())
@@ -253,6 +260,12 @@ pub struct PruneResult {
     pub deleted: Listed<BackupRecord>,
     /// Bytes of their archives.
     pub freed_bytes: u64,
+    /// What a rule would have kept, but cannot be restored any more: an object
+    /// is missing from the bucket, or the archive is not of the size that the
+    /// metadata says. It took no place, and is not in the index any more; the
+    /// first 1,000 of them.
+    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    pub missing: Listed<BackupRecord>,
 }
 
 /// What `reindexBackups` gives.

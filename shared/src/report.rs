@@ -27,6 +27,22 @@ impl<T> Listed<T> {
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
+
+    /// For people: how many there are and, below, the first of them; nothing for
+    /// none.
+    pub fn describe(&self, title: &str, line: impl Fn(&T) -> String) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("{} {title}:\n", self.count);
+        for item in &self.first {
+            text += &format!("  {}\n", line(item));
+        }
+        if self.count > self.first.len() as u64 {
+            text += "  …\n";
+        }
+        text
+    }
 }
 
 /// What a backup met that its user should know of. Paths are relative to the
@@ -48,36 +64,23 @@ impl BackupReport {
     /// For people: what was met, where anything was, each line as `printable`
     /// makes it.
     pub fn describe(&self, printable: impl Fn(&str) -> String) -> String {
-        paragraph("could not be read", &self.unreadable, |entry| {
+        let unreadable = self.unreadable.describe("could not be read", |entry| {
             printable(&format!("{}: {}", entry.path, entry.error))
-        }) + &paragraph("changed meanwhile", &self.changed, |entry| {
+        });
+        let changed = self.changed.describe("changed meanwhile", |entry| {
             let change = format!("{:?}", entry.change).to_lowercase();
             printable(&format!("{}: {change}", entry.path))
-        }) + &paragraph(
-            "on other file systems, kept empty",
-            &self.other_file_systems,
-            |path| printable(path),
-        ) + &paragraph(
-            "extended attributes that no archive can hold",
-            &self.dropped_xattrs,
-            |entry| printable(&format!("{}: {}", entry.path, entry.name)),
-        )
+        });
+        let other_file_systems = self
+            .other_file_systems
+            .describe("on other file systems, kept empty", |path| printable(path));
+        let dropped_xattrs = self
+            .dropped_xattrs
+            .describe("extended attributes that no archive can hold", |entry| {
+                printable(&format!("{}: {}", entry.path, entry.name))
+            });
+        unreadable + &changed + &other_file_systems + &dropped_xattrs
     }
-}
-
-/// How many there are and, below, the first of them; nothing for none.
-fn paragraph<T>(title: &str, list: &Listed<T>, line: impl Fn(&T) -> String) -> String {
-    if list.count == 0 {
-        return String::new();
-    }
-    let mut text = format!("{} {title}:\n", list.count);
-    for item in &list.first {
-        text += &format!("  {}\n", line(item));
-    }
-    if list.count > list.first.len() as u64 {
-        text += "  …\n";
-    }
-    text
 }
 
 /// An entry that could not be read.

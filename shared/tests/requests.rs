@@ -110,7 +110,7 @@ fn all() -> Vec<Whole> {
             &[],
             json!({
                 "dir": "/app", "keepLast": 3, "keepHourly": 1, "keepDaily": 7, "keepWeekly": 4,
-                "keepMonthly": 12, "keepWithin": 3600.5, "expired": false, "dryRun": true,
+                "keepMonthly": 12, "keepYearly": 2, "keepWithin": 3600.5, "expired": false, "dryRun": true,
             }),
         ),
         whole(methods::REINDEX_BACKUPS, &[], json!({})),

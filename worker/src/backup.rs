@@ -78,22 +78,37 @@ impl Context<'_> {
 }
 
 /// The metadata of a backup, without which there is none.
-pub async fn find_metadata(bucket: &BackupBucket, id: &BackupId) -> Result<BackupMetadata> {
-    let metadata = bucket.metadata(id).await?;
-    metadata.ok_or_else(|| not_found(id, "metadata"))
+pub async fn find_metadata(
+    bucket: &BackupBucket,
+    index: &Index,
+    id: &BackupId,
+) -> Result<BackupMetadata> {
+    match bucket.metadata(id).await? {
+        Some(metadata) => Ok(metadata),
+        None => Err(not_found(index, id, "metadata")?),
+    }
 }
 
-async fn find_archive(bucket: &BackupBucket, id: &BackupId) -> Result<StoredArchive> {
-    let archive = bucket.archive(id).await?;
-    archive.ok_or_else(|| not_found(id, "archive"))
+/// The archive of a backup, without which there is none.
+pub async fn find_archive(
+    bucket: &BackupBucket,
+    index: &Index,
+    id: &BackupId,
+) -> Result<StoredArchive> {
+    match bucket.archive(id).await? {
+        Some(archive) => Ok(archive),
+        None => Err(not_found(index, id, "archive")?),
+    }
 }
 
-fn not_found(id: &BackupId, what: &str) -> SandboxError {
-    SandboxError::new(
+/// Something else has deleted it: it is not to be listed any more.
+fn not_found(index: &Index, id: &BackupId, what: &str) -> Result<SandboxError> {
+    index.remove(std::slice::from_ref(id))?;
+    Ok(SandboxError::new(
         ErrorCode::BackupNotFound,
         format!("backup {id} has no {what} in the bucket"),
     )
-    .with("id", id.as_str())
+    .with("id", id.as_str()))
 }
 
 /// The error of an operation that was cancelled.

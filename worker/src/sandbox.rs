@@ -40,8 +40,8 @@ use worker::{DurableObject, Env, Method, Request, Response, State, durable_objec
 use crate::{
     agent::{self, json, with_query},
     backup::{
-        auto_restore, create, delete, find_metadata, preview, prune, reindex, restore, unmount,
-        verify,
+        auto_restore, create, delete, find_archive, find_metadata, preview, prune, reindex,
+        restore, unmount, verify,
     },
     clock, http,
     lifecycle::Connected,
@@ -148,8 +148,9 @@ impl Sandbox {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let bucket = self.bucket(ErrorCode::BackupNotFound)?;
-        let metadata = find_metadata(&bucket, id).await?;
+        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let metadata = find_metadata(&bucket, &self.service.index, id).await?;
+        find_archive(&bucket, &self.service.index, id).await?;
         Ok(BackupRecord::new(metadata, clock::now()))
     }
 

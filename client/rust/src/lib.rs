@@ -38,7 +38,7 @@ pub use sandbox_shared::{
     protocol::{MountState, MountStatus, UnmountResult},
     report::{
         BackupPreview, BackupReport, ChangeKind, ChangedEntry, CreatedBackup, DroppedXattr,
-        ExcludedEntry, Exclusion, Listed, UnreadableEntry,
+        ExcludedEntry, Exclusion, LeftOutEntry, Listed, UnreadableEntry,
     },
     status::{AutoRestore, AutoRestoreStatus, ContainerState, ContainerStatus, SandboxStatus},
     verification::{ArchiveVerification, ChecksumVerdict, VerifyBackupResult},
@@ -200,7 +200,9 @@ impl Sandbox {
     }
 
     /// A page of the backups of this sandbox, the newest first unless
-    /// something else is asked for. Starts nothing.
+    /// something else is asked for. Starts nothing. It is an index: what
+    /// something else has deleted from the bucket is in it until it is next
+    /// looked for, by [`Self::get_backup`], say, or [`Self::prune_backups`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`
@@ -208,7 +210,8 @@ impl Sandbox {
         self.call("listBackups", &[query]).await
     }
 
-    /// A stored backup, whichever sandbox made it. Starts nothing.
+    /// A stored backup as the bucket has it, whichever sandbox made it. Starts
+    /// nothing.
     ///
     /// # Errors
     /// `BACKUP_NOT_FOUND`
@@ -233,7 +236,9 @@ impl Sandbox {
         self.call("deleteBackup", &[id]).await
     }
 
-    /// Deletes the backups of this sandbox that no rule keeps.
+    /// Deletes the backups of this sandbox that no rule keeps. The newest that
+    /// can be restored is kept by every rule; what rules keep is looked up in the
+    /// bucket before anything is deleted.
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG` when no rule is given

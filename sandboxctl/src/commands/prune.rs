@@ -27,6 +27,12 @@ pub(super) async fn prune(context: &Context, arguments: Prune) -> Done {
         };
         let count = counted(result.deleted.count, "backup", "backups");
         let size = bytes(result.freed_bytes);
-        text + &format!("{count} {deleted}, {size} {freed}; {} kept\n", result.kept)
+        text += &format!("{count} {deleted}, {size} {freed}; {} kept\n", result.kept);
+        if !result.missing.is_empty() {
+            let missing = counted(result.missing.count, "backup was", "backups were");
+            text += &format!("{missing} gone from the bucket, and counted for no rule:\n");
+            text += &list::table(&result.missing.first);
+        }
+        text
     })
 }

@@ -29,8 +29,13 @@ pub(super) async fn restore(context: &Context, arguments: Restore) -> Done {
         interrupted,
     } = follow::<RestoreBackupResult>(context, &["restore"], &request).await?;
     context.say(&answer, |restored| {
+        let left_out = restored
+            .left_out
+            .describe("could not be unpacked", |entry| {
+                printable(&format!("{}: {}", entry.path, entry.what))
+            });
         format!(
-            "restored {} to {} ({})\n",
+            "restored {} to {} ({})\n{left_out}",
             restored.id,
             printable(&restored.dir),
             restored.strategy

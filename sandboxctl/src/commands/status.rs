@@ -46,13 +46,17 @@ fn describe(status: &SandboxStatus) -> String {
     for mount in &status.mounts {
         let state = format!("{:?}", mount.state).to_lowercase();
         text += &format!(
-            "restored   {} from {} ({}, {state}, {} of {} here)\n",
+            "restored   {} from {} ({}, {state}, {} of {} here",
             printable(&mount.dir),
             mount.id,
             mount.strategy,
             bytes(mount.cached_bytes),
             bytes(mount.size_bytes),
         );
+        if !mount.left_out.is_empty() {
+            text += &format!(", {} could not be unpacked", mount.left_out.count);
+        }
+        text += ")\n";
     }
     for AutoRestoreStatus { entry, error } in &status.auto_restore {
         let dir = printable(&entry.backup.dir);

@@ -193,11 +193,11 @@ async fn pruning_keeps_what_the_rules_want(stage: Arc<Stage>) {
     };
 
     let prune = async |rules: Value| call(&sandbox, "pruneBackups", json!([rules])).await;
-    // Rules are per directory: one of each is kept.
+    // Rules are per directory: one of each is kept, and the expired one takes no place.
     let foretold = prune(json!({ "keepLast": 1, "dryRun": true })).await;
-    assert_eq!(foretold["kept"], 2);
-    assert_eq!(foretold["deleted"]["count"], 3);
-    let freed = sizes(&[&made[0], &made[1], &made[3]]).await;
+    assert_eq!(foretold["kept"], 3);
+    assert_eq!(foretold["deleted"]["count"], 2);
+    let freed = sizes(&[&made[0], &made[1]]).await;
     assert_eq!(foretold["freedBytes"], freed);
     let page = call(&sandbox, "listBackups", json!([])).await;
     assert_eq!(names(&page).len(), 5, "a dry run deletes nothing");
@@ -287,6 +287,7 @@ async fn bad_queries_are_refused(stage: Arc<Stage>) {
         ("pruneBackups", json!({}), "keepLast"),
         ("pruneBackups", json!({ "keepLast": 0 }), "keepLast"),
         ("pruneBackups", json!({ "keepDaily": -1 }), "keepDaily"),
+        ("pruneBackups", json!({ "keepYearly": 0 }), "keepYearly"),
         (
             "pruneBackups",
             json!({ "keepWithin": "week" }),

@@ -39,6 +39,7 @@ mod openapi;
 mod operation_log;
 mod production;
 mod progress;
+mod pruning;
 mod restore;
 mod rust_client;
 mod sandboxctl;
@@ -90,6 +91,7 @@ fn all() -> Vec<Tests> {
         operation_log::tests(),
         production::tests(),
         progress::tests(),
+        pruning::tests(),
         restore::tests(),
         rust_client::tests(),
         sandboxctl::tests(),

@@ -20,6 +20,7 @@ crate::tests![
     with_each_strategy_that_works,
     with_a_strategy_that_does_not_exist,
     what_is_not_here_when_its_url_expires,
+    what_cannot_be_unpacked_is_named,
 ];
 
 const MAKE_TREE: &str =
@@ -162,4 +163,42 @@ async fn what_is_not_here_when_its_url_expires(stage: Arc<Stage>) {
     let mount = &status["mounts"][0];
     let bytes = |name: &str| mount[name].as_u64().unwrap();
     assert!(bytes("cachedBytes") < bytes("sizeBytes"), "{mount}");
+}
+
+async fn what_cannot_be_unpacked_is_named(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("cannot-be-unpacked");
+    sandbox
+        .run("echo x > file && setfattr -n user.kept -v value file")
+        .await;
+    let backup = sandbox.backup("/workspace").await;
+    // It has no extended attributes.
+    sandbox
+        .run("mkdir /tmp/ram && mount -t ramfs ramfs /tmp/ram")
+        .await;
+    let mut request = to(&backup, "/tmp/ram/restored");
+    request["strategy"] = "extract".into();
+    let restored: Value = sandbox
+        .call("restoreBackup", json!([request]))
+        .await
+        .unwrap();
+    let left_out = json!({ "count": 1, "first": [{ "path": "file", "what": "user.kept" }] });
+    assert_eq!(restored["leftOut"], left_out, "{restored}");
+    let status = sandbox.status().await;
+    assert_eq!(status["mounts"][0]["leftOut"], left_out, "{status}");
+
+    let ctl = stage.sandboxctl("cannot-be-unpacked");
+    let restore = [
+        "restore",
+        "latest",
+        "/tmp/ram/restored",
+        "--strategy",
+        "extract",
+    ];
+    let said = ctl.run(&[&restore[..], &["--force"]].concat()).await.stdout;
+    assert!(
+        said.ends_with("1 could not be unpacked:\n  file: user.kept\n"),
+        "{said}"
+    );
+    let said = ctl.run(&["status"]).await.stdout;
+    assert!(said.contains("1 could not be unpacked"), "{said}");
 }

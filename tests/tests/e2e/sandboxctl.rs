@@ -11,7 +11,12 @@ use sandbox_shared::{
     report::CreatedBackup,
 };
 use sandbox_tests::{
-    command_line::Ran, consumer::Setup, faulty_gateway::Fault, stage::Stage, tree,
+    bucket::{archive_key, metadata_key},
+    command_line::Ran,
+    consumer::Setup,
+    faulty_gateway::Fault,
+    stage::Stage,
+    tree,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -32,6 +37,7 @@ crate::tests![
     an_interrupted_command_is_killed,
     files_come_and_go_unchanged,
     prune_shows_what_goes_before_it_goes,
+    what_is_gone_is_neither_the_latest_nor_kept,
     logs_show_what_happened_and_what_happens,
     completion_scripts_are_scripts,
 ];
@@ -394,6 +400,33 @@ async fn prune_shows_what_goes_before_it_goes(stage: Arc<Stage>) {
     assert_eq!(stage.bucket.keys_of(&older.id).await.len(), 0);
     let none = ctl.run(&["prune", "--dry-run"]).await;
     assert_eq!(none.code, 1, "{none:?}");
+}
+
+async fn what_is_gone_is_neither_the_latest_nor_kept(stage: Arc<Stage>) {
+    let sandbox = stage.consumer.sandbox("ctl-gone");
+    let ctl = stage.sandboxctl("ctl-gone");
+    let (kept, gone) = (
+        sandbox.backup("/workspace").await,
+        sandbox.backup("/workspace").await,
+    );
+    stage.bucket.delete(&metadata_key(&gone.id)).await;
+    let restored = ctl.run(&["restore", "latest"]).await;
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert!(restored.stdout.contains(kept.id.as_str()), "{restored:?}");
+    sandbox.run("echo x > file").await;
+
+    let gone = sandbox.backup("/workspace").await;
+    stage.bucket.delete(&archive_key(&gone.id)).await;
+    let pruned = ctl.run(&["prune", "--keep-last", "1"]).await.stdout;
+    assert!(
+        pruned.contains("0 backups deleted, 0 B freed; 1 kept\n"),
+        "{pruned}"
+    );
+    let (_, missing) = pruned.split_once("1 backup was gone").unwrap();
+    assert!(missing.contains(gone.id.as_str()), "{pruned}");
+    assert_eq!(stage.bucket.keys_of(&kept.id).await.len(), 2);
+    let none = ctl.run(&["prune", "--keep-yearly", "1"]).await;
+    assert_eq!(none.code, 0, "{none:?}");
 }
 
 async fn logs_show_what_happened_and_what_happens(stage: Arc<Stage>) {

@@ -21,9 +21,11 @@ pub(super) async fn mount(
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
-    let metadata = find_metadata(&bucket, &backup.id).await?;
+    let metadata = find_metadata(&bucket, context.index, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;
-    let size_bytes = find_archive(&bucket, &backup.id).await?.size_bytes;
+    let size_bytes = find_archive(&bucket, context.index, &backup.id)
+        .await?
+        .size_bytes;
     if size_bytes != metadata.size_bytes {
         return Err(SandboxError::new(
             ErrorCode::BackupRestoreFailed,

@@ -14,9 +14,9 @@ use crate::{clock, storage::presign::Presigner};
 pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupResult> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
-    let metadata = find_metadata(&bucket, &id).await?;
+    let metadata = find_metadata(&bucket, context.index, &id).await?;
     context.begin(OperationKind::VerifyBackup, &id, &metadata.dir);
-    let size_bytes = find_archive(&bucket, &id).await?.size_bytes;
+    let size_bytes = find_archive(&bucket, context.index, &id).await?.size_bytes;
 
     let agent = context.lifecycle.agent().await?;
     let (url, url_expires_at) = presigner.read_all_of_archive(&id, size_bytes, clock::now());

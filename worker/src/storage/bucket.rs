@@ -224,6 +224,17 @@ impl BackupBucket {
         })
     }
 
+    /// The metadata of a backup that is whole: there is an archive, too, of the
+    /// size that the metadata says.
+    pub async fn whole(&self, id: &BackupId) -> Result<Option<BackupMetadata>> {
+        let Some(metadata) = self.metadata(id).await? else {
+            return Ok(None);
+        };
+        let archive = self.archive(id).await?;
+        let fits = archive.is_some_and(|archive| archive.size_bytes == metadata.size_bytes);
+        Ok(fits.then_some(metadata))
+    }
+
     /// Whether the backup exists.
     pub async fn exists(&self, id: &BackupId) -> Result<bool> {
         let object = self.bucket.head(keys::metadata(id));

@@ -44,16 +44,32 @@ pub struct Index {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Candidate {
     /// Names the backup.
-    pub id: String,
+    pub id: BackupId,
     /// The directory.
     pub dir: String,
-    /// Of the archive.
-    pub size_bytes: f64,
+    size_bytes: f64,
     created_at: f64,
     expires_at: f64,
 }
 
 impl Candidate {
+    /// As the index has it once it knows `metadata`.
+    #[cfg(test)]
+    pub fn of(metadata: &BackupMetadata) -> Self {
+        Self {
+            id: metadata.id.clone(),
+            dir: metadata.dir.clone(),
+            size_bytes: metadata.size_bytes as f64,
+            created_at: milliseconds(metadata.created_at),
+            expires_at: expiry(metadata),
+        }
+    }
+
+    /// Of the archive.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes as u64
+    }
+
     /// When it was made.
     pub fn created_at(&self) -> OffsetDateTime {
         from_milliseconds(self.created_at)
@@ -115,12 +131,23 @@ impl Index {
                 Value::String(metadata.name.clone().unwrap_or_default()),
                 Value::Float(metadata.size_bytes as f64),
                 Value::Float(milliseconds(metadata.created_at)),
-                Value::Float(milliseconds(metadata.expires_at() - EXPIRY_MARGIN)),
+                Value::Float(expiry(metadata)),
                 Value::Integer(own.into()),
                 Value::String(json),
             ],
         )?;
         Ok(())
+    }
+
+    /// Takes over what the bucket says of a backup that is in the index. Tells
+    /// whether it was news.
+    pub fn correct(&self, metadata: &BackupMetadata) -> Result<bool> {
+        let known = self.metadata(&metadata.id)?;
+        let is_news = known.is_some_and(|known| known != *metadata);
+        if is_news {
+            self.put(metadata)?;
+        }
+        Ok(is_news)
     }
 
     /// Forgets backups.
@@ -207,7 +234,7 @@ impl Index {
         let position = rows.last().map(|row| row.position.clone());
         let backups = rows
             .into_iter()
-            .map(|row| record(&row.metadata, now))
+            .map(|row| Ok(BackupRecord::new(parse(&row.metadata)?, now)))
             .collect::<Result<Vec<_>>>()?;
         let cursor = match (more, backups.last(), position) {
             (true, Some(last), Some(position)) => {
@@ -219,7 +246,12 @@ impl Index {
     }
 
     /// One backup.
-    pub fn get(&self, id: &str, now: OffsetDateTime) -> Result<Option<BackupRecord>> {
+    pub fn get(&self, id: &BackupId, now: OffsetDateTime) -> Result<Option<BackupRecord>> {
+        let metadata = self.metadata(id)?;
+        Ok(metadata.map(|metadata| BackupRecord::new(metadata, now)))
+    }
+
+    fn metadata(&self, id: &BackupId) -> Result<Option<BackupMetadata>> {
         #[derive(Deserialize)]
         struct Metadata {
             metadata: String,
@@ -228,19 +260,16 @@ impl Index {
             .database
             .run(
                 "SELECT metadata FROM backups WHERE id = ?",
-                vec![Value::String(id.to_owned())],
+                vec![Value::String(id.to_string())],
             )?
             .to_array()
             .map_err(failed)?;
-        found
-            .first()
-            .map(|row| record(&row.metadata, now))
-            .transpose()
+        found.first().map(|row| parse(&row.metadata)).transpose()
     }
 
-    /// Tells `visit` of every backup of this sandbox itself: by directory, and
-    /// from the newest on.
-    pub fn visit_own(&self, dir: Option<&str>, mut visit: impl FnMut(Candidate)) -> Result<()> {
+    /// Every backup of this sandbox itself, perhaps of one directory: by
+    /// directory, and from the newest on.
+    pub fn own(&self, dir: Option<&str>) -> Result<Vec<Candidate>> {
         let (condition, bindings) = match dir {
             Some(dir) => ("AND dir = ?", vec![Value::String(dir.to_owned())]),
             None => ("", Vec::new()),
@@ -249,17 +278,19 @@ impl Index {
             "SELECT id, dir, size_bytes, created_at, expires_at FROM backups \
              WHERE own = 1 {condition} ORDER BY dir, created_at DESC, id"
         );
-        for candidate in self.database.run(&sql, bindings)?.next::<Candidate>() {
-            visit(candidate.map_err(failed)?);
-        }
-        Ok(())
+        let candidates = self.database.run(&sql, bindings)?.next();
+        candidates.collect::<worker::Result<_>>().map_err(failed)
     }
 }
 
-fn record(metadata: &str, now: OffsetDateTime) -> Result<BackupRecord> {
-    let metadata = serde_json::from_str(metadata)
-        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?;
-    Ok(BackupRecord::new(metadata, now))
+fn parse(metadata: &str) -> Result<BackupMetadata> {
+    serde_json::from_str(metadata)
+        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
+}
+
+/// The last moment at which the backup can be restored, as the table has it.
+fn expiry(metadata: &BackupMetadata) -> f64 {
+    milliseconds(metadata.expires_at() - EXPIRY_MARGIN)
 }
 
 fn encode_cursor(cursor: &Cursor) -> Result<String> {
@@ -296,6 +327,28 @@ mod tests {
         assert!(matches!(position, Position::Text(dir) if dir == "/workspace") && id == "id");
         for bad in ["", "x", "{}", "W10"] {
             assert!(decode_cursor(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_index_and_a_restore_agree_on_what_has_expired() {
+        for ttl in [0.5, 60.0, 60.0004, 60.0006, 600.0, 259_200.0] {
+            let metadata: BackupMetadata = serde_json::from_value(serde_json::json!({
+                "id": BackupId::from_random([7; 16]), "dir": "/workspace", "sizeBytes": 1,
+                "ttl": ttl, "createdAt": "2026-02-23T10:11:12.345678Z",
+            }))
+            .unwrap();
+            let candidate = Candidate::of(&metadata);
+            let last = from_milliseconds(expiry(&metadata));
+            for offset in -2..=2 {
+                // The clock of a Worker has milliseconds.
+                let now = last + time::Duration::milliseconds(offset);
+                assert_eq!(
+                    candidate.is_expired(now),
+                    metadata.is_expired(now),
+                    "{ttl} {offset}"
+                );
+            }
         }
     }
 

@@ -300,7 +300,9 @@ async function restore(backup) {
   const form = await ask("restore-dialog");
   if (!form) return;
   const restored = await follow("restore", { id: backup.id, dir: form.get("dir") });
-  say(`Restored to ${restored.dir} (${restored.strategy}).`);
+  const { leftOut } = restored;
+  const lost = leftOut ? ` ${leftOut.count} could not be unpacked, such as ${leftOut.first[0].what} of ${leftOut.first[0].path || restored.dir}.` : "";
+  say(`Restored to ${restored.dir} (${restored.strategy}).${lost}`);
   await refresh();
 }
 
@@ -334,15 +336,16 @@ function pruneRules() {
 async function prune(dryRun) {
   const result = await json("POST", route("prune"), { ...pruneRules(), dryRun });
   const { count, first } = result.deleted;
-  $("prune-result").textContent = dryRun
+  const missing = result.missing ? ` ${result.missing.count} gone from the bucket, and not counted.` : "";
+  $("prune-result").textContent = (dryRun
     ? `${count} would be deleted (${bytes(result.freedBytes)}), ${result.kept} kept.`
-    : `${count} deleted (${bytes(result.freedBytes)}).`;
+    : `${count} deleted (${bytes(result.freedBytes)}).`) + missing;
   $("prune-list").replaceChildren(
     ...first.slice(0, 20).map((backup) => element("li", {}, `${backup.name ?? backup.id}, ${backup.dir}, `, time(backup.createdAt))),
   );
   if (count > 20) $("prune-list").append(element("li", {}, "…"));
   $("prune-go").disabled = !dryRun || count === 0;
-  if (!dryRun) await backups(true);
+  if (!dryRun || missing) await backups(true);
 }
 
 // What goes wrong in the dialog is said in it: the page behind cannot be seen.
