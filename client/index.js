@@ -6,6 +6,8 @@
 // values: an Error thrown across Durable Object RPC keeps its `code` only
 // when both Workers have a recent compatibility date, a value always does.
 
+import { JOURNALED_METHODS, METHODS } from "./methods.js";
+
 /** A failed operation. See index.d.ts for the codes. */
 export class SandboxError extends Error {
   constructor({ code, message, context = {}, status }, options) {
@@ -26,98 +28,18 @@ class Sandbox {
     this.#id = namespace.idFromName(name);
   }
 
-  createBackup(options, { operationId = crypto.randomUUID(), ...call } = {}, ...surplus) {
-    const args = [options, { ...call, operationId }, ...surplus];
-    return this.#call("createBackup", args, operationId);
-  }
-
-  previewBackup(...args) {
-    return this.#call("previewBackup", args);
-  }
-
-  restoreBackup(backup, { operationId = crypto.randomUUID(), ...options } = {}, ...surplus) {
-    const args = [backup, { ...options, operationId }, ...surplus];
-    return this.#call("restoreBackup", args, operationId);
-  }
-
-  unmountBackup(...args) {
-    return this.#call("unmountBackup", args);
-  }
-
-  operationOutcome(...args) {
-    return this.#call("operationOutcome", args);
-  }
-
-  cancelOperation(...args) {
-    return this.#call("cancelOperation", args);
-  }
-
-  operationLog(...args) {
-    return this.#call("operationLog", args);
-  }
-
-  listBackups(...args) {
-    return this.#call("listBackups", args);
-  }
-
-  getBackup(...args) {
-    return this.#call("getBackup", args);
-  }
-
-  verifyBackup(...args) {
-    return this.#call("verifyBackup", args);
-  }
-
-  deleteBackup(...args) {
-    return this.#call("deleteBackup", args);
-  }
-
-  pruneBackups(...args) {
-    return this.#call("pruneBackups", args);
-  }
-
-  reindexBackups(...args) {
-    return this.#call("reindexBackups", args);
-  }
-
-  exec(...args) {
-    return this.#call("exec", args);
-  }
-
-  execStream(...args) {
-    return this.#call("execStream", args);
-  }
-
-  writeFile(...args) {
-    return this.#call("writeFile", args);
-  }
-
-  readFile(...args) {
-    return this.#call("readFile", args);
-  }
-
-  listFiles(...args) {
-    return this.#call("listFiles", args);
-  }
-
-  deleteFile(...args) {
-    return this.#call("deleteFile", args);
-  }
-
-  mkdir(...args) {
-    return this.#call("mkdir", args);
-  }
-
-  exists(...args) {
-    return this.#call("exists", args);
-  }
-
-  status(...args) {
-    return this.#call("status", args);
-  }
-
-  stop(...args) {
-    return this.#call("stop", args);
+  static {
+    for (const method of METHODS) {
+      this.prototype[method] = function (...args) {
+        return this.#call(method, args);
+      };
+    }
+    // By the operation's id it can be asked what became of a call whose answer was lost.
+    for (const method of JOURNALED_METHODS) {
+      this.prototype[method] = function (first, { operationId = crypto.randomUUID(), ...call } = {}, ...surplus) {
+        return this.#call(method, [first, { ...call, operationId }, ...surplus], operationId);
+      };
+    }
   }
 
   async #call(method, args, operationId) {

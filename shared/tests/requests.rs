@@ -39,7 +39,7 @@ fn input(value: &Value) -> Input {
 }
 
 fn whole<T: DeserializeOwned + 'static>(
-    method: Method<T>,
+    method: &'static Method<T>,
     required: &'static [&'static str],
     request: Value,
 ) -> Whole {
@@ -68,84 +68,84 @@ fn all() -> Vec<Whole> {
     let path = json!({ "path": "/tmp/x" });
     let content = json!({ "path": "/tmp/x", "encoding": "base64" });
     vec![
-        whole(methods::CREATE_BACKUP, &["dir"], backup.clone()),
-        whole(methods::PREVIEW_BACKUP, &["dir"], backup),
+        whole(&methods::CREATE_BACKUP, &["dir"], backup.clone()),
+        whole(&methods::PREVIEW_BACKUP, &["dir"], backup),
         whole(
-            methods::CREATE_BACKUP_CALL,
+            &methods::CREATE_BACKUP_CALL,
             &[],
             json!({ "operationId": "nightly" }),
         ),
         whole(
-            methods::RESTORE_BACKUP,
+            &methods::RESTORE_BACKUP,
             &["id", "dir"],
             json!({
                 "id": ID, "dir": "/app", "strategy": "fuse", "force": true, "autoRestore": true,
             }),
         ),
         whole(
-            methods::RESTORE_BACKUP_OPTIONS,
+            &methods::RESTORE_BACKUP_OPTIONS,
             &[],
             json!({
                 "strategy": "fuse", "force": true, "autoRestore": true, "operationId": "nightly",
             }),
         ),
         whole(
-            methods::UNMOUNT_BACKUP,
+            &methods::UNMOUNT_BACKUP,
             &["dir"],
             json!({ "dir": "/app", "force": true }),
         ),
         whole(
-            methods::LIST_BACKUPS,
+            &methods::LIST_BACKUPS,
             &[],
             json!({
                 "dir": "/app", "name": "nightly", "state": "active", "sort": "sizeBytes",
                 "order": "asc", "limit": 10, "cursor": "a",
             }),
         ),
-        whole(methods::GET_BACKUP, &["id"], json!({ "id": ID })),
-        whole(methods::VERIFY_BACKUP, &["id"], json!({ "id": ID })),
-        whole(methods::DELETE_BACKUP, &["id"], json!({ "id": ID })),
+        whole(&methods::GET_BACKUP, &["id"], json!({ "id": ID })),
+        whole(&methods::VERIFY_BACKUP, &["id"], json!({ "id": ID })),
+        whole(&methods::DELETE_BACKUP, &["id"], json!({ "id": ID })),
         whole(
-            methods::PRUNE_BACKUPS,
+            &methods::PRUNE_BACKUPS,
             &[],
             json!({
                 "dir": "/app", "keepLast": 3, "keepHourly": 1, "keepDaily": 7, "keepWeekly": 4,
                 "keepMonthly": 12, "keepYearly": 2, "keepWithin": 3600.5, "expired": false, "dryRun": true,
             }),
         ),
-        whole(methods::REINDEX_BACKUPS, &[], json!({})),
-        whole(methods::CANCEL_OPERATION, &[], json!({})),
+        whole(&methods::REINDEX_BACKUPS, &[], json!({})),
+        whole(&methods::CANCEL_OPERATION, &[], json!({})),
         whole(
-            methods::OPERATION_OUTCOME,
+            &methods::OPERATION_OUTCOME,
             &["operationId"],
             json!({ "operationId": "nightly" }),
         ),
         whole(
-            methods::OPERATION_LOG,
+            &methods::OPERATION_LOG,
             &[],
             json!({ "limit": 10, "cursor": "17" }),
         ),
-        whole(methods::EXEC, &["command"], exec.clone()),
-        whole(methods::EXEC_STREAM, &["command"], exec),
-        whole(methods::WRITE_FILE, &["path"], content.clone()),
-        whole(methods::READ_FILE, &["path"], content),
-        whole(methods::WRITE_RAW_FILE, &["path"], path.clone()),
-        whole(methods::READ_RAW_FILE, &["path"], path.clone()),
+        whole(&methods::EXEC, &["command"], exec.clone()),
+        whole(&methods::EXEC_STREAM, &["command"], exec),
+        whole(&methods::WRITE_FILE, &["path"], content.clone()),
+        whole(&methods::READ_FILE, &["path"], content),
+        whole(&methods::WRITE_RAW_FILE, &["path"], path.clone()),
+        whole(&methods::READ_RAW_FILE, &["path"], path.clone()),
         whole(
-            methods::LIST_FILES,
+            &methods::LIST_FILES,
             &["path"],
             json!({ "path": "/tmp", "recursive": true, "includeHidden": false }),
         ),
-        whole(methods::DELETE_FILE, &["path"], path.clone()),
+        whole(&methods::DELETE_FILE, &["path"], path.clone()),
         whole(
-            methods::MKDIR,
+            &methods::MKDIR,
             &["path"],
             json!({ "path": "/tmp/x", "recursive": true }),
         ),
-        whole(methods::EXISTS, &["path"], path),
-        whole(methods::STATUS, &[], json!({})),
-        whole(methods::STOP, &[], json!({})),
-        whole(methods::LIST_SANDBOXES, &[], json!({})),
+        whole(&methods::EXISTS, &["path"], path),
+        whole(&methods::STATUS, &[], json!({})),
+        whole(&methods::STOP, &[], json!({})),
+        whole(&methods::LIST_SANDBOXES, &[], json!({})),
     ]
 }
 
@@ -380,7 +380,7 @@ fn what_is_not_an_object_or_no_value_at_all_is_named() {
 
 #[test]
 fn options_of_the_older_package_that_mean_nothing_here_are_accepted() {
-    for method in [methods::CREATE_BACKUP, methods::PREVIEW_BACKUP] {
+    for method in [&methods::CREATE_BACKUP, &methods::PREVIEW_BACKUP] {
         let request =
             json!({ "dir": "/app", "localBucket": true, "multipart": {"any": ["thing"]} });
         let read = method.read(input(&request)).unwrap();

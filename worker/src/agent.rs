@@ -27,6 +27,36 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 /// Longest error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
+/// What is sent to an agent: a string, bytes, or a `ReadableStream` of bytes.
+pub struct Body(JsValue);
+
+impl From<JsValue> for Body {
+    fn from(value: JsValue) -> Self {
+        Self(value)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+/// The bytes of a file.
+pub struct Content(Response);
+
+impl Content {
+    /// As they come.
+    pub fn into_response(self) -> Response {
+        self.0
+    }
+
+    /// All of them.
+    pub async fn bytes(mut self) -> Result<Vec<u8>> {
+        self.0.bytes().await.map_err(cut_off)
+    }
+}
+
 /// Whose an agent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recognition {
@@ -54,12 +84,7 @@ impl Agent {
     }
 
     /// Sends a request. An answer that is not a success becomes the error it holds.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<JsValue>,
-    ) -> Result<Response> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<Body>) -> Result<Response> {
         self.ask(method, path, body).await.map_err(|error| {
             if error.code != ErrorCode::Unauthorized {
                 return error;
@@ -70,7 +95,7 @@ impl Agent {
     }
 
     /// As [`Self::send`], with whatever error the agent has answered.
-    async fn ask(&self, method: Method, path: &str, body: Option<JsValue>) -> Result<Response> {
+    async fn ask(&self, method: Method, path: &str, body: Option<Body>) -> Result<Response> {
         let headers = Headers::new();
         headers
             .set("authorization", &format!("Bearer {}", self.token))
@@ -79,7 +104,7 @@ impl Agent {
             method,
             path: path.to_owned(),
             headers,
-            body,
+            body: body.map(|body| body.0),
         });
         let response = measure(Part::Agent, answer).await?;
         let status = response.status_code();
@@ -120,6 +145,11 @@ impl Agent {
             stream: response.stream().map_err(internal)?,
             buffer: Vec::new(),
         })
+    }
+
+    /// Reads a file.
+    pub async fn content(&self, path: &str) -> Result<Content> {
+        self.send(Method::Get, path, None).await.map(Content)
     }
 
     /// Hands over the part URLs that a backup in progress asked for.

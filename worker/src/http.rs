@@ -1,8 +1,9 @@
 //! The HTTP front of the Worker: authentication, and the way to a sandbox.
 
-use routes::{OPERATION_ID_HEADER, OPERATIONS};
+use router::Matched;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, methods,
+    BackupId, ErrorCode, Result, SandboxError,
+    methods::{self, Part, Row, Verb},
     operation::{OperationId, OperationOutcome},
     rules,
 };
@@ -19,11 +20,14 @@ use crate::{
 };
 
 mod dashboard;
-mod input;
-pub mod routes;
+pub mod input;
+mod router;
 
 /// Routes of sandboxes: `/v1/sandboxes/{name}/…`
 const SANDBOXES: &str = "/v1/sandboxes/";
+
+/// The header of journaled requests that names the operation.
+pub const OPERATION_ID_HEADER: &str = "operation-id";
 
 /// In the context of an error: what methods a route takes.
 const ALLOWED: &str = "allowed";
@@ -78,8 +82,7 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
         .get(OPERATION_ID_HEADER)
         .map_err(internal)?;
     let given = given.map(|id| OperationId::parse(&id)).transpose()?;
-    let is_journaled = request.method() == Method::Post && matches!(route, "backups" | "restore");
-    if !is_journaled {
+    if !matched(&request, route).is_ok_and(|(method, _)| method.is_journaled) {
         let answer = stub().map_err(internal)?.fetch_with_request(request).await;
         return answer.map_err(|lost| {
             SandboxError::new(
@@ -103,7 +106,7 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
         Err(error) => error.to_string(),
     };
     let ask = format!(
-        "https://sandbox{SANDBOXES}{encoded}/{OPERATIONS}{}",
+        "https://sandbox{SANDBOXES}{encoded}/operations/{}",
         operation.as_str()
     );
     let outcome: OperationOutcome = async {
@@ -115,21 +118,24 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
     Err(outcome.interrupted(&lost))
 }
 
-fn internal(error: worker::Error) -> SandboxError {
+/// What fails that cannot, unless there is a defect.
+pub fn internal(error: worker::Error) -> SandboxError {
     SandboxError::new(ErrorCode::InternalError, error.to_string())
 }
 
 async fn stored_sandboxes(mut request: Request, config: &Config) -> Result<Response> {
-    if method(&request) != Some(Method::Get) {
-        return Err(wrong_method(&request, SANDBOXES, "GET"));
+    if verb(&request) != Some(Verb::Get) {
+        return Err(wrong_method(&request, SANDBOXES, &[Verb::Get]));
     }
-    input::query(&mut request, &methods::LIST_SANDBOXES).await?;
+    let method = &methods::LIST_SANDBOXES;
+    let fields = input::fields(&mut request, method, Part::Query, None).await?;
+    method.read(fields)?;
     let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }
 
 /// Splits `/v1/sandboxes/{name}/{rest}`.
-fn sandbox_route(path: &str) -> Result<(&str, &str)> {
+pub fn sandbox_route(path: &str) -> Result<(&str, &str)> {
     path.strip_prefix(SANDBOXES)
         .and_then(|rest| rest.split_once('/'))
         .ok_or_else(|| no_such_route(path))
@@ -142,15 +148,30 @@ fn no_such_route(path: &str) -> SandboxError {
     )
 }
 
-/// The method, if it is one that we know. `Request::method` takes others for GET.
-fn method(request: &Request) -> Option<Method> {
-    let method = request.method();
-    (method.as_ref() == request.inner().method()).then_some(method)
+/// The method of a sandbox that a request is for, by what follows the sandbox's name
+/// in its path, and the parameter there.
+pub fn matched(request: &Request, route: &str) -> Result<(&'static Row, Option<String>)> {
+    match router::find(verb(request), route) {
+        Matched::Method(method, parameter) => Ok((method, parameter)),
+        Matched::Only(verbs) => Err(wrong_method(request, route, &verbs)),
+        Matched::Nothing => Err(no_such_route(&request.path())),
+    }
+}
+
+/// The HTTP method, if it is one that routes have. `Request::method` takes others
+/// for GET.
+fn verb(request: &Request) -> Option<Verb> {
+    let method = request.inner().method();
+    [Verb::Delete, Verb::Get, Verb::Post, Verb::Put]
+        .into_iter()
+        .find(|verb| verb.as_str() == method)
 }
 
 /// `allowed` is what the `Allow` header says (RFC 9110, 10.2.1).
-fn wrong_method(request: &Request, route: &str, allowed: &str) -> SandboxError {
+fn wrong_method(request: &Request, route: &str, allowed: &[Verb]) -> SandboxError {
     let method = request.inner().method();
+    let allowed: Vec<_> = allowed.iter().map(|verb| verb.as_str()).collect();
+    let allowed = allowed.join(", ");
     SandboxError::new(
         ErrorCode::MethodNotAllowed,
         format!("{method} is not a method of {route}; it takes {allowed}"),

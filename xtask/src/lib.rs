@@ -12,6 +12,7 @@ pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod docker;
+pub mod generate;
 pub mod host;
 pub mod lifecycle;
 pub mod process;

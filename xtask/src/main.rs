@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
     bench::{self, Bench},
-    check, demo, dev, lifecycle, setup, soak,
+    check, demo, dev, generate, lifecycle, setup, soak,
 };
 
 /// Everything that is done with this project beside writing it.
@@ -59,6 +59,8 @@ enum Task {
         #[arg(long, default_value = "259200")]
         ttl: NonZeroU64,
     },
+    /// Write what is derived from the contract in shared/
+    Generate,
     /// Install what is missing on this machine (the other commands do, too)
     Setup,
     /// Build the Worker into worker/build
@@ -91,6 +93,7 @@ fn run(task: Task) -> Result<()> {
         Task::Soak(options) => soak::run(&options),
         Task::Bench { bench } => bench::run(&bench),
         Task::Lifecycle { ttl } => lifecycle::print(ttl),
+        Task::Generate => generate::run(),
         Task::Setup => setup::all().map(drop),
         Task::Worker => artifacts::worker(),
         Task::Agent { dev } => {

@@ -12,9 +12,10 @@ use crate::error::{ErrorCode, Result, from_json};
 
 /// What was sent: what JSON has, and what else queries and JavaScript have. Fields
 /// keep their order, and stand twice if they were sent twice.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Input {
     /// Nothing, said aloud.
+    #[default]
     Null,
     /// Yes or no.
     Bool(bool),

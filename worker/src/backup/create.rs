@@ -31,7 +31,6 @@ pub async fn create(
     options: BackupOptions,
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
-    let options = options.validate(&context.config.allowed_roots()?)?;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(ErrorCode::BackupCreateFailed)?;
     let agent = auto_restore::put_back(context).await?;

@@ -15,7 +15,6 @@ pub async fn restore(
     request: RestoreRequest,
     operation: Option<OperationId>,
 ) -> Result<RestoreBackupResult> {
-    let request = request.validate(&context.config.allowed_roots()?)?;
     let operation = match operation {
         Some(operation) => operation,
         None => (&BackupId::from_random(random_bytes()?)).into(),

@@ -2,60 +2,49 @@
 //! its query and its path. Whatever it has besides is refused, too: `?dryRun=true`
 //! beside a body was meant.
 
-use sandbox_shared::{ErrorCode, Result, SandboxError, methods::Method, request::Input};
-use serde::de::DeserializeOwned;
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError,
+    methods::{Part, Row},
+    request::Input,
+};
 use worker::Request;
 
 use super::internal;
 
-/// What a method takes in the body.
-pub(super) async fn body<T: DeserializeOwned>(
+/// The fields of a request for a method that takes them in this part of it.
+/// `parameter` is the one in its path.
+pub async fn fields(
     request: &mut Request,
-    method: &Method<T>,
-) -> Result<T> {
-    method.takes_none("query", parameters(request)?)?;
-    let body = text(request, method.code).await?;
-    method.read(Input::from_json(&body, method.code)?)
+    method: &Row,
+    takes: Part,
+    parameter: Option<String>,
+) -> Result<Input> {
+    let query = parameters(request)?;
+    match takes {
+        Part::Body => {
+            method.takes_none("query", query)?;
+            let body = text(request, method.code).await?;
+            Input::from_json(&body, method.code)
+        }
+        Part::Query => {
+            no_body(request, method).await?;
+            Ok(query)
+        }
+        Part::QueryBesideContent => Ok(query),
+        Part::Path(name) => {
+            no_body(request, method).await?;
+            method.takes_none("query", query)?;
+            Ok(Input::EMPTY.with(name, Input::Text(parameter.unwrap_or_default())))
+        }
+    }
 }
 
-/// What a method takes in the query.
-pub(super) async fn query<T: DeserializeOwned>(
-    request: &mut Request,
-    method: &Method<T>,
-) -> Result<T> {
-    no_body(request, method).await?;
-    beside_content(request, method)
-}
-
-/// The one field that a method takes, which the path has: `value`, called `name`.
-pub(super) async fn path<T: DeserializeOwned>(
-    request: &mut Request,
-    method: &Method<T>,
-    name: &str,
-    value: &str,
-) -> Result<T> {
-    no_body(request, method).await?;
-    method.takes_none("query", parameters(request)?)?;
-    method.read(Input::EMPTY.with(name, Input::Text(value.to_owned())))
-}
-
-/// What a method takes in the query when the body is a file.
-pub(super) fn beside_content<T: DeserializeOwned>(
-    request: &Request,
-    method: &Method<T>,
-) -> Result<T> {
-    method.read(parameters(request)?)
-}
-
-async fn no_body<T>(request: &mut Request, method: &Method<T>) -> Result<()> {
+async fn no_body(request: &mut Request, method: &Row) -> Result<()> {
     let body = text(request, method.code).await?;
     if body.is_empty() {
         return Ok(());
     }
-    match Input::from_json(&body, method.code)? {
-        Input::Null => Ok(()),
-        body => method.takes_none("body", body),
-    }
+    method.takes_none("body", Input::from_json(&body, method.code)?)
 }
 
 fn parameters(request: &Request) -> Result<Input> {

@@ -18,28 +18,20 @@ pub(super) fn fields(object: &JsValue) -> Input {
     input(object, MAX_DEPTH)
 }
 
-/// The same with the argument before them as one more field.
-pub(super) fn with(object: &JsValue, name: &str, argument: &JsValue) -> Input {
-    let fields = fields(object);
+/// The same with one argument more as the field `name`, if it is given.
+pub(super) fn with(fields: Input, name: &str, argument: &JsValue) -> Input {
     if is_absent(argument) {
         return fields;
     }
     fields.with(name, input(argument, MAX_DEPTH))
 }
 
-/// An argument that nothing comes with.
-pub(super) fn only(name: &str, argument: &JsValue) -> Input {
-    with(&JsValue::UNDEFINED, name, argument)
-}
-
-/// The field `id` of a handle, or what stands for one.
-pub(super) fn id(handle: &JsValue) -> Input {
-    let id = if handle.is_object() {
-        &Reflect::get(handle, &"id".into()).unwrap_or(JsValue::UNDEFINED)
-    } else {
-        handle
-    };
-    only("id", id)
+/// The id of a handle, or what stands for one.
+pub(super) fn id_of(handle: &JsValue) -> JsValue {
+    if !handle.is_object() {
+        return handle.clone();
+    }
+    Reflect::get(handle, &"id".into()).unwrap_or(JsValue::UNDEFINED)
 }
 
 fn is_absent(value: &JsValue) -> bool {

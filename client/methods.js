@@ -1,0 +1,34 @@
+// Made by `cargo xtask generate` from shared/src/methods.rs.
+
+/** The methods of a sandbox. */
+export const METHODS = [
+  "createBackup",
+  "previewBackup",
+  "restoreBackup",
+  "unmountBackup",
+  "listBackups",
+  "getBackup",
+  "verifyBackup",
+  "deleteBackup",
+  "pruneBackups",
+  "reindexBackups",
+  "cancelOperation",
+  "operationOutcome",
+  "operationLog",
+  "exec",
+  "execStream",
+  "writeFile",
+  "readFile",
+  "listFiles",
+  "deleteFile",
+  "mkdir",
+  "exists",
+  "status",
+  "stop",
+];
+
+/** Those that are journaled by an operation's id. */
+export const JOURNALED_METHODS = [
+  "createBackup",
+  "restoreBackup",
+];
