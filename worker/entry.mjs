@@ -2,7 +2,7 @@
 // classes that extend `DurableObject`, which a class exported by wasm-bindgen
 // does not; this one does, and hands every call on to it.
 import { DurableObject } from "cloudflare:workers";
-import worker, { Sandbox as WasmSandbox, methodNames } from "./build/index.js";
+import worker, { Sandbox as WasmSandbox } from "./build/index.js";
 
 export default worker;
 
@@ -34,7 +34,7 @@ export class Sandbox extends DurableObject {
   }
 
   static {
-    for (const method of methodNames()) {
+    for (const method of WasmSandbox.methodNames()) {
       this.prototype[method] = function (...args) {
         return this.#sandbox.call(method, args);
       };

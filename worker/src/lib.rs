@@ -22,19 +22,12 @@ pub mod sse;
 pub mod storage;
 pub mod timing;
 
-use sandbox_shared::{ErrorCode, Result, SandboxError, methods};
-use wasm_bindgen::prelude::wasm_bindgen;
+use sandbox_shared::{ErrorCode, Result, SandboxError};
 use worker::{Context, Env, Request, Response, event};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
     http::handle(request, env).await
-}
-
-/// The names of the methods that other Workers call on a sandbox, for `entry.mjs`.
-#[wasm_bindgen(js_name = methodNames)]
-pub fn method_names() -> Vec<String> {
-    methods::names().map(str::to_owned).collect()
 }
 
 /// Bytes nobody can guess.

@@ -22,6 +22,12 @@ mod input;
 
 #[wasm_bindgen]
 impl Sandbox {
+    /// The names of all methods, for `entry.mjs`.
+    #[wasm_bindgen(js_name = methodNames)]
+    pub fn rpc_method_names() -> Vec<String> {
+        table::names().map(str::to_owned).collect()
+    }
+
     /// Calls a method by its name.
     #[wasm_bindgen(js_name = call)]
     pub async fn rpc_call(&self, name: String, arguments: Array) -> Result<JsValue, JsValue> {
