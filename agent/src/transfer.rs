@@ -7,6 +7,7 @@
 use std::{io, num::NonZeroU64, sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER, redirect};
+use sandbox_shared::{Failure, SandboxError, Verb};
 
 pub mod checksum;
 pub mod download;
@@ -119,6 +120,20 @@ impl TransferError {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+}
+
+impl Failure for TransferError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let message = self.to_string();
+        match self {
+            Self::NotFound => verb.not_found(message),
+            Self::NoSpace { needed, available } => verb
+                .failed(message)
+                .with("neededBytes", needed)
+                .with("availableBytes", available),
+            _ => verb.failed(message),
         }
     }
 }
