@@ -69,6 +69,7 @@ async fn a_store_that_fails_is_called_what_the_operation_calls_it() {
         (Fault::Status(403), BackupRestoreFailed),
         // To an upload, it is no backup that is missing.
         (Fault::Status(404), BackupNotFound),
+        (Fault::Nowhere("NoSuchBucket"), BackupRestoreFailed),
         (Fault::Status(418), BackupRestoreFailed),
     ] {
         store.fail([fault; 1000]);
