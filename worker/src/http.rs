@@ -2,7 +2,7 @@
 
 use routes::{OPERATION_ID_HEADER, OPERATIONS};
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
+    BackupId, ErrorCode, Result, SandboxError, Verb,
     operation::{OperationId, OperationOutcome},
     rules,
 };
@@ -122,7 +122,7 @@ async fn stored_sandboxes(request: &Request, config: &Config) -> Result<Response
     if method(request) != Some(Method::Get) {
         return Err(wrong_method(request, SANDBOXES, "GET"));
     }
-    let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
+    let bucket = BackupBucket::open(config, Verb::ListSandboxes)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }
 

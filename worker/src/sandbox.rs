@@ -14,6 +14,7 @@ use futures_util::{
 };
 use sandbox_shared::{
     BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
+    Verb,
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
@@ -182,7 +183,7 @@ impl Sandbox {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let bucket = self.bucket(ErrorCode::BackupNotFound)?;
+        let bucket = self.bucket(Verb::GetBackup)?;
         let metadata = find_metadata(&bucket, id).await?;
         Ok(BackupRecord::new(metadata, clock::now()))
     }
@@ -201,24 +202,24 @@ impl Sandbox {
 
     /// Deletes a backup, whichever sandbox made it.
     pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::DeleteBackup)?;
         delete::delete(&bucket, &self.index, id).await
     }
 
     /// Deletes the backups of this sandbox that no rule keeps.
     pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::PruneBackups)?;
         prune::prune(&bucket, &self.index, request, clock::now()).await
     }
 
     /// Makes the index anew from the bucket.
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::ReindexBackups)?;
         reindex::reindex(&bucket, &self.index).await
     }
 
-    fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        BackupBucket::open(&self.config, on_failure)
+    fn bucket(&self, verb: Verb) -> Result<BackupBucket> {
+        BackupBucket::open(&self.config, verb)
     }
 
     /// What became of a backup or restore whose answer was lost.

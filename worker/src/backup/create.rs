@@ -18,6 +18,7 @@ use crate::{
 };
 use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
+    Verb,
     backup::METADATA_VERSION,
     operation::{OperationId, OperationState},
     progress::{OperationKind, Phase},
@@ -35,7 +36,7 @@ pub async fn create(
 ) -> Result<CreatedBackup> {
     let options = options.validate(&context.config.allowed_roots()?)?;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(ErrorCode::BackupCreateFailed)?;
+    let bucket = context.bucket(Verb::CreateBackup)?;
     let agent = auto_restore::put_back(context).await?;
 
     let id = BackupId::from_random(random_bytes()?);
@@ -65,7 +66,7 @@ pub async fn create(
         };
         let archive = upload.run(&options, context).await?;
         if context.cancellation.is_requested() {
-            return Err(cancelled_error(ErrorCode::BackupCreateFailed));
+            return Err(cancelled_error(Verb::CreateBackup));
         }
         context
             .progress
@@ -156,7 +157,7 @@ impl Upload<'_> {
         };
         let mut events = self.agent.events(paths::BACKUPS, &request).await?;
         loop {
-            let next = context.next(&mut events, ErrorCode::BackupCreateFailed);
+            let next = context.next(&mut events, Verb::CreateBackup);
             match next.await? {
                 CreateEvent::Scanned { counts } => context.progress.update(|operation| {
                     operation.files = Some(counts.files);

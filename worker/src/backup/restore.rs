@@ -2,6 +2,7 @@
 
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, RestoreBackupResult, RestoreRequest, Result, SandboxError,
+    Verb,
     backup::iso8601,
     operation::{OperationId, OperationState},
     progress::{OperationKind, Phase},
@@ -65,20 +66,17 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
 pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Result<MountStatus> {
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
+    let bucket = context.bucket(Verb::RestoreBackup)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
     let metadata = find_metadata(&bucket, &backup.id).await?;
     check_ttl(&metadata, clock::now())?;
     let size_bytes = find_archive(&bucket, &backup.id).await?.size_bytes;
     if size_bytes != metadata.size_bytes {
-        return Err(SandboxError::new(
-            ErrorCode::BackupRestoreFailed,
-            format!(
-                "the archive of backup {} has {size_bytes} bytes; its metadata says {}",
-                backup.id, metadata.size_bytes
-            ),
-        ));
+        return Err(Verb::RestoreBackup.failed(format!(
+            "the archive of backup {} has {size_bytes} bytes; its metadata says {}",
+            backup.id, metadata.size_bytes
+        )));
     }
 
     let files = metadata.counts.map(|counts| counts.files);
@@ -100,7 +98,7 @@ pub(super) async fn mount(context: &Context<'_>, request: &RestoreRequest) -> Re
     context.lifecycle.note_restored(&backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
-        let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);
+        let next = context.next(&mut events, Verb::RestoreBackup);
         match next.await? {
             RestoreEvent::Progress {
                 bytes_downloaded,
