@@ -200,6 +200,7 @@ async fn of_the_bucket_at_every_other_verb(stage: Arc<Stage>) {
         ("deleteBackup", &of_it, ("delete", ""), "INTERNAL_ERROR"),
         ("pruneBackups", &rules, ("delete", ""), "INTERNAL_ERROR"),
         ("reindexBackups", &json!([]), ("list", ""), "INTERNAL_ERROR"),
+        ("reindexBackups", &json!([]), ("get", ""), "INTERNAL_ERROR"),
     ] {
         let step = format!("{method}, {operation} {key}");
         sandbox

@@ -207,6 +207,18 @@ impl BackupBucket {
 
     /// The metadata of a backup, if it exists.
     pub async fn metadata(&self, id: &BackupId) -> Result<Option<BackupMetadata>> {
+        let Some(json) = self.metadata_json(id).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&json).map(Some).map_err(|error| {
+            self.verb.failed(format!(
+                "the metadata of backup {id} is unreadable: {error}"
+            ))
+        })
+    }
+
+    /// The same, as it is stored: whoever wrote it may have written anything.
+    pub async fn metadata_json(&self, id: &BackupId) -> Result<Option<Vec<u8>>> {
         const DOING: &str = "reading the metadata";
         let object = self.bucket.get(keys::metadata(id));
         let Some(object) = self.ask(DOING, object.execute()).await? else {
@@ -215,12 +227,7 @@ impl BackupBucket {
         let Some(body) = object.body() else {
             return Ok(None);
         };
-        let json = self.ask(DOING, body.bytes()).await?;
-        serde_json::from_slice(&json).map(Some).map_err(|error| {
-            self.verb.failed(format!(
-                "the metadata of backup {id} is unreadable: {error}"
-            ))
-        })
+        self.ask(DOING, body.bytes()).await.map(Some)
     }
 
     /// Whether the backup exists.
