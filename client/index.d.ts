@@ -14,7 +14,7 @@
  * | `FILE_NOT_FOUND` | 404 | the file or directory does not exist |
  * | `FILE_OPERATION_FAILED` | 422 | the operating system refused |
  * | `EXEC_FAILED` | 422 | the command could not be started at all |
- * | `INTERNAL_ERROR` | 500 | a defect in the product |
+ * | `INTERNAL_ERROR` | 500 | a defect in the product, or the Durable Object's storage failed; or the bucket did, in a call that has no other code for that |
  */
 export type ErrorCode =
   | "INVALID_BACKUP_CONFIG"
@@ -539,13 +539,14 @@ export interface Sandbox {
   /**
    * What became of a backup or restore whose answer was lost. The client asks by itself when the
    * Durable Object goes away in the middle of a call: `context.committed` of the error says it.
-   * @throws `INVALID_BACKUP_CONFIG`
+   * @throws `INVALID_BACKUP_CONFIG`, `INTERNAL_ERROR` when the bucket fails
    */
   operationOutcome(operationId: string): Promise<OperationOutcome>;
 
   /**
    * Takes a restored directory away again; what it covered reappears. Where
    * processes use it, only by `force`: the error names them.
+   * @throws `INVALID_BACKUP_CONFIG` when it is not a restored directory, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`
    */
   unmountBackup(dir: string, options?: { force?: boolean }): Promise<UnmountResult>;
 
@@ -559,7 +560,7 @@ export interface Sandbox {
 
   /**
    * A stored backup as the bucket has it, whichever sandbox made it. Starts nothing.
-   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`
+   * @throws `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `INTERNAL_ERROR` when the bucket fails
    */
   getBackup(backup: string | { id: string }): Promise<BackupRecord>;
 
@@ -570,7 +571,10 @@ export interface Sandbox {
    */
   verifyBackup(backup: string | { id: string }): Promise<VerifyBackupResult>;
 
-  /** Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds. */
+  /**
+   * Deletes a backup for good, whichever sandbox made it. Deleting what is not there succeeds.
+   * @throws `INVALID_BACKUP_CONFIG`, `INTERNAL_ERROR` when the bucket fails
+   */
   deleteBackup(
     backup: string | { id: string },
   ): Promise<{ success: true; id: string; existed: boolean }>;
@@ -578,13 +582,14 @@ export interface Sandbox {
   /**
    * Deletes the backups of this sandbox that no rule keeps. The newest that can be restored is kept
    * by every rule; what rules keep is looked up in the bucket before anything is deleted.
-   * @throws `INVALID_BACKUP_CONFIG` when no rule is given
+   * @throws `INVALID_BACKUP_CONFIG` when no rule is given, `INTERNAL_ERROR` when the bucket fails
    */
   pruneBackups(rules: PruneBackups): Promise<PruneResult>;
 
   /**
    * Makes the index that {@link Sandbox.listBackups} reads anew from the bucket, with the backups
    * of writers that do not say which sandbox was theirs, such as `@cloudflare/sandbox` 0.12.
+   * @throws `INVALID_BACKUP_CONFIG`, `INTERNAL_ERROR` when the bucket fails
    */
   reindexBackups(): Promise<{ indexed: number; unreadable: Listed<string> }>;
 

@@ -4,7 +4,7 @@
 
 use std::{io, path::PathBuf};
 
-use sandbox_shared::{ErrorCode, SandboxError};
+use sandbox_shared::{Failure, SandboxError, Verb};
 
 use squashfs::reader::ReadError;
 
@@ -48,11 +48,11 @@ pub enum ArchiveError {
     Local(#[from] io::Error),
 }
 
-impl From<ArchiveError> for SandboxError {
-    fn from(error: ArchiveError) -> Self {
-        let described = Self::new(ErrorCode::BackupRestoreFailed, error.to_string());
-        match error {
-            ArchiveError::NoSpace { needed, available } => described
+impl Failure for ArchiveError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let described = verb.failed(self.to_string());
+        match self {
+            Self::NoSpace { needed, available } => described
                 .with("neededBytes", needed)
                 .with("availableBytes", available),
             _ => described,

@@ -12,8 +12,9 @@ use std::{
     },
 };
 
+use rustix::io::Errno;
 use sandbox_shared::{
-    Compression, ErrorCode, Result, SandboxError, Selection,
+    Compression, ErrorCode, Failure, Result, SandboxError, Selection, Verb,
     protocol::{
         CreateBackup, CreateEvent, CreateProgress, MAX_PARTS, PreviewEvent, UploadedArchive,
     },
@@ -77,19 +78,18 @@ impl Wanted {
     }
 
     /// Walks the directory. `observer` is told of every decision. Blocks.
-    pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree> {
-        let source = Source::open(&self.dir).map_err(|errno| {
-            SandboxError::new(
-                ErrorCode::BackupCreateFailed,
-                format!("cannot read {}: {errno}", self.dir.display()),
-            )
+    pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree, ScanError> {
+        let source = Source::open(&self.dir).map_err(|error| ScanError::Source {
+            path: self.dir.clone(),
+            // All that is no system call's is a path that cannot be opened so.
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
         })?;
         let source = source.reading_through(self.read_through.clone());
-        Ok(scan::scan(source, &self.selection, observer, control)?)
+        scan::scan(source, &self.selection, observer, control)
     }
 
     /// What a backup would hold. Blocks.
-    pub fn preview(&self, control: &Control) -> Result<BackupPreview> {
+    pub fn preview(&self, control: &Control) -> Result<BackupPreview, ScanError> {
         let mut decisions = Decisions::default();
         let tree = self.scan(&mut decisions, control)?;
         Ok(BackupPreview {
@@ -140,27 +140,31 @@ impl Plan {
     }
 }
 
-impl From<ScanError> for SandboxError {
-    fn from(error: ScanError) -> Self {
-        let message = error.to_string();
-        match error {
-            ScanError::Cancelled => cancelled(),
-            ScanError::Pattern { .. } => Self::invalid_config(message),
-            ScanError::Unreadable(unreadable) => report::failure(message, &unreadable),
-            _ => Self::new(ErrorCode::BackupCreateFailed, message),
+impl Failure for ScanError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let message = self.to_string();
+        match self {
+            Self::Cancelled => cancelled(verb),
+            Self::Pattern { .. } => SandboxError::invalid_config(message),
+            Self::Unreadable(unreadable) => report::unreadable(verb, message, &unreadable),
+            _ => verb.failed(message),
         }
     }
 }
 
-impl From<WriteError> for SandboxError {
-    fn from(error: WriteError) -> Self {
-        let message = error.to_string();
-        match error {
-            WriteError::Cancelled => cancelled(),
-            WriteError::Unreadable(unreadable) => report::failure(message, &unreadable),
-            _ => Self::new(ErrorCode::BackupCreateFailed, message),
+impl Failure for WriteError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let message = self.to_string();
+        match self {
+            Self::Cancelled => cancelled(verb),
+            Self::Unreadable(unreadable) => report::unreadable(verb, message, &unreadable),
+            _ => verb.failed(message),
         }
     }
+}
+
+fn cancelled(verb: Verb) -> SandboxError {
+    verb.failed("the backup was cancelled")
 }
 
 /// Ends the work when nobody waits for it any more.
@@ -198,7 +202,9 @@ pub async fn create(
         })
     };
 
-    let scanning = blocking({
+    let failed = |error: TransferError| error.of(Verb::CreateBackup);
+
+    let scanning = blocking(Verb::CreateBackup, {
         let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
         move || plan.wanted.scan(&mut (), &control)
     });
@@ -211,17 +217,17 @@ pub async fn create(
     let last = u32::try_from(most.div_ceil(part_size.get()))
         .ok()
         .filter(|last| *last <= MAX_PARTS)
-        .ok_or(TransferError::TooLarge)?;
+        .ok_or_else(|| failed(TransferError::TooLarge))?;
     let addresses = Arc::new(PartAddresses::new(events.clone(), last));
     announce(Arc::clone(&addresses));
 
     let (sender, parts) = mpsc::channel(PARTS_WAITING);
-    let writing = blocking({
+    let writing = blocking(Verb::CreateBackup, {
         let control = Arc::clone(&control);
         move || {
             let mut sink = PartSink::new(part_size, sender);
             let summary = plan.write(&tree, &control, &mut sink)?;
-            Ok((summary, sink.checksum()))
+            Ok::<_, WriteError>((summary, sink.checksum()))
         }
     });
     let upload = store.upload(parts, part_size, &addresses, |bytes| {
@@ -230,7 +236,7 @@ pub async fn create(
     let both = async { tokio::join!(writing, upload) };
     let (written, upload) = reporting(both, &events, progress).await;
     // A writer whose parts nobody takes fails too, but that is not the reason.
-    let upload = upload?;
+    let upload = upload.map_err(failed)?;
     let (summary, checksum) = written?;
     Ok(UploadedArchive {
         size_bytes: summary.size,
@@ -247,7 +253,7 @@ pub async fn create(
 pub async fn preview(wanted: Wanted, events: mpsc::Sender<PreviewEvent>) -> Result<BackupPreview> {
     let control = Arc::new(Control::default());
     let _cancel = CancelOnDrop(Arc::clone(&control));
-    let looking = blocking({
+    let looking = blocking(Verb::PreviewBackup, {
         let control = Arc::clone(&control);
         move || wanted.preview(&control)
     });
@@ -258,23 +264,17 @@ pub async fn preview(wanted: Wanted, events: mpsc::Sender<PreviewEvent>) -> Resu
 }
 
 async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<()> {
-    events.send(event).await.map_err(|_| cancelled())
+    let sent = events.send(event).await;
+    sent.map_err(|_| cancelled(Verb::CreateBackup))
 }
 
-fn cancelled() -> SandboxError {
-    SandboxError::new(ErrorCode::BackupCreateFailed, "the backup was cancelled")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
+/// Does what blocks, and calls its failure what `verb` does.
+async fn blocking<T: Send + 'static, E: Failure + Send + 'static>(
+    verb: Verb,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?
-}
-
-impl From<TransferError> for SandboxError {
-    fn from(error: TransferError) -> Self {
-        Self::new(ErrorCode::BackupCreateFailed, error.to_string())
-    }
+        .map_err(|error| error.of(verb))
 }

@@ -13,9 +13,7 @@ use std::{
 
 use clap::{Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, Strategy, protocol::ArchiveSource,
-};
+use sandbox_shared::{BackupId, SandboxError, Strategy, protocol::ArchiveSource};
 use serde::Serialize;
 
 use crate::{
@@ -108,12 +106,23 @@ fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     })
 }
 
+/// Why a command failed, for a person. Codes are for callers of the HTTP API.
+struct Failed(String);
+
+type Result<T, E = Failed> = std::result::Result<T, E>;
+
+impl From<SandboxError> for Failed {
+    fn from(error: SandboxError) -> Self {
+        Self(error.message)
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
-        Err(error) => {
-            crate::log::warn(format_args!("{}", error.message));
+        Err(Failed(why)) => {
+            crate::log::warn(format_args!("{why}"));
             ExitCode::FAILURE
         }
     }
@@ -135,7 +144,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Serve if init::is_needed() => {
             return init::run().map(ExitCode::from).map_err(failed);
         }
-        Command::Serve => in_runtime(async { server::serve(Config::from_env()?).await })?,
+        Command::Serve => in_runtime(async { Ok(server::serve(Config::from_env()?).await?) })?,
         Command::Create(arguments) => return in_runtime(create::run(arguments)),
         Command::Restore {
             archive,
@@ -145,8 +154,8 @@ fn run(command: Command) -> Result<ExitCode> {
         } => in_runtime(restore(archive, dir, strategy, force))?,
         Command::ServeMount { slot } => daemon::serve::run(&slot)?,
         Command::Unmount { dir, force } => in_runtime(async {
-            mounts()?.unmount(&absolute(&dir)?, force).await?;
-            Ok(())
+            let unmounted = mounts()?.unmount(&absolute(&dir)?, force).await;
+            unmounted.map(drop).map_err(failed)
         })?,
         Command::Verify {
             file,
@@ -166,11 +175,11 @@ fn in_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(work)
 }
 
-fn failed(error: impl std::fmt::Display) -> SandboxError {
-    SandboxError::new(ErrorCode::InternalError, error.to_string())
+fn failed(error: impl std::fmt::Display) -> Failed {
+    Failed(error.to_string())
 }
 
-fn about(path: &Path) -> impl Fn(io::Error) -> SandboxError {
+fn about(path: &Path) -> impl Fn(io::Error) -> Failed {
     move |error| failed(format!("{}: {error}", path.display()))
 }
 
@@ -185,8 +194,11 @@ fn absolute(path: &Path) -> Result<String> {
 fn mounts() -> Result<Mounts> {
     let dir = state_dir_from_env();
     let state = StateDir::open(&dir).map_err(about(&dir))?;
-    let store = Store::new(store_timeout_from_env()?)?;
-    Ok(Mounts::new(state, store, cache_bytes_from_env()?))
+    Ok(Mounts::new(state, store()?, cache_bytes_from_env()?))
+}
+
+fn store() -> Result<Store> {
+    Store::new(store_timeout_from_env()?).map_err(failed)
 }
 
 async fn restore(
@@ -199,8 +211,7 @@ async fn restore(
         .iter()
         .any(|scheme| archive.starts_with(scheme));
     let source = if is_url {
-        let store = Store::new(store_timeout_from_env()?)?;
-        let size_bytes = store.size(&archive).await?;
+        let size_bytes = store()?.size(&archive).await.map_err(failed)?;
         Source::Remote(ArchiveSource {
             url: archive,
             url_expires_at: None,
@@ -217,12 +228,13 @@ async fn restore(
         strategy,
         force,
     };
-    let status = mounts()?.restore(restore, None, |_| {}).await?;
+    let restored = mounts()?.restore(restore, None, |_| {}).await;
+    let status = restored.map_err(failed)?;
     print(&format!("{} ({})\n", status.dir, status.strategy))
 }
 
 fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Result<()> {
-    image::read_through(file)?;
+    image::read_through(file).map_err(failed)?;
     let archive = FileSource::open(file).map_err(about(file))?;
     let actual = checksum::of_archive(&archive, part_size)
         .map_err(about(file))?
@@ -246,8 +258,8 @@ struct Inspection {
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
     let inspection = Inspection {
-        description: image::describe(file)?,
-        counts: image::list(file)?,
+        description: image::describe(file).map_err(failed)?,
+        counts: image::list(file).map_err(failed)?,
     };
     if json {
         let text = serde_json::to_string_pretty(&inspection).map_err(failed)?;

@@ -23,7 +23,7 @@ use rustix::{
     pipe::{PipeFlags, fcntl_getpipe_size, pipe_with},
     process::{Pid, Signal, kill_process_group},
 };
-use sandbox_shared::{ErrorCode, SandboxError, files::ExecEvent, protocol::Exec, rules};
+use sandbox_shared::{SandboxError, Verb, files::ExecEvent, protocol::Exec, rules};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe,
@@ -64,13 +64,11 @@ pub enum ExecError {
 
 impl From<ExecError> for SandboxError {
     fn from(error: ExecError) -> Self {
-        let message = error.to_string();
+        let failed = Verb::Exec.failed(error.to_string());
         match error {
             ExecError::Invalid(error) => error,
-            ExecError::NoDirectory(cwd) => {
-                Self::new(ErrorCode::ExecFailed, message).with("cwd", cwd)
-            }
-            ExecError::Spawn(_) => Self::new(ErrorCode::ExecFailed, message),
+            ExecError::NoDirectory(cwd) => failed.with("cwd", cwd),
+            ExecError::Spawn(_) => failed,
         }
     }
 }

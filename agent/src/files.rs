@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError,
+    Result, SandboxError, Verb,
     backup::iso8601,
     files::{ExistsResult, FileInfo, FileType, ListFilesResult},
     rules,
@@ -27,41 +27,26 @@ const NEW_FILE_MODE: u32 = 0o644;
 /// Links that one path may lead through, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// What the operating system said to a file operation.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {}: {source}", path.display())]
-pub struct FileError {
+/// What the operating system has said to a file operation, as an error of `verb`.
+fn failed(
+    verb: Verb,
     operation: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl From<FileError> for SandboxError {
-    fn from(error: FileError) -> Self {
-        let code = match error.source.kind() {
-            io::ErrorKind::NotFound => ErrorCode::FileNotFound,
-            _ => ErrorCode::FileOperationFailed,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(io::Error) -> SandboxError {
+    let path = path.into();
+    move |error| {
+        let message = format!("cannot {operation} {}: {error}", path.display());
+        let answer = match error.kind() {
+            io::ErrorKind::NotFound => verb.not_found(message),
+            _ => verb.failed(message),
         };
-        let path = error.path.to_string_lossy().into_owned();
-        let answer = Self::new(code, error.to_string()).with("path", path);
-        match error.source.raw_os_error() {
+        let answer = answer.with("path", path.to_string_lossy());
+        match error.raw_os_error() {
             Some(errno) => {
                 answer.with("errno", format!("{:?}", nix::errno::Errno::from_raw(errno)))
             }
             None => answer,
         }
-    }
-}
-
-fn failed(
-    operation: &'static str,
-    path: impl Into<PathBuf>,
-) -> impl FnOnce(io::Error) -> FileError {
-    let path = path.into();
-    move |source| FileError {
-        operation,
-        path,
-        source,
     }
 }
 
@@ -74,14 +59,14 @@ pub async fn open(path: &str) -> Result<(tokio::fs::File, u64)> {
     let path = checked(path)?;
     let about = tokio::fs::metadata(&path)
         .await
-        .map_err(failed("read", &path))?;
+        .map_err(failed(Verb::ReadFile, "read", &path))?;
     // Before opening: that would wait for the writer of a FIFO.
     if !about.is_file() {
         return Err(not_a_file(&path));
     }
     let file = tokio::fs::File::open(&path)
         .await
-        .map_err(failed("read", &path))?;
+        .map_err(failed(Verb::ReadFile, "read", &path))?;
     Ok((file, about.len()))
 }
 
@@ -98,12 +83,13 @@ where
     E: std::fmt::Display,
 {
     let path = checked(path)?;
+    let failed = |operation, path| failed(Verb::WriteFile, operation, path);
     let target = follow_links(&path).map_err(failed("write", &path))?;
     let existing = match tokio::fs::metadata(&target).await {
         Ok(about) if about.is_file() => Some(about),
         Ok(_) => return Err(not_a_file(&path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("write", &path)(error).into()),
+        Err(error) => return Err(failed("write", &path)(error)),
     };
     let parent = target.parent().ok_or_else(|| not_a_file(&path))?.to_owned();
     tokio::fs::create_dir_all(&parent)
@@ -168,9 +154,11 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
 /// Removes a file or a symbolic link.
 pub async fn delete(path: &str) -> Result<()> {
     let path = checked(path)?;
-    let about = tokio::fs::symlink_metadata(&path)
-        .await
-        .map_err(failed("delete", &path))?;
+    let about = tokio::fs::symlink_metadata(&path).await.map_err(failed(
+        Verb::DeleteFile,
+        "delete",
+        &path,
+    ))?;
     if about.is_dir() {
         return Err(SandboxError::invalid_request(format!(
             "{} is a directory: remove it with a command, for example rm -r",
@@ -180,7 +168,7 @@ pub async fn delete(path: &str) -> Result<()> {
     }
     tokio::fs::remove_file(&path)
         .await
-        .map_err(failed("delete", &path))?;
+        .map_err(failed(Verb::DeleteFile, "delete", &path))?;
     Ok(())
 }
 
@@ -193,7 +181,7 @@ pub async fn mkdir(path: &str, recursive: bool) -> Result<()> {
     } else {
         tokio::fs::create_dir(&path).await
     };
-    made.map_err(failed("make", &path))?;
+    made.map_err(failed(Verb::Mkdir, "make", &path))?;
     Ok(())
 }
 
@@ -210,7 +198,7 @@ pub async fn exists(path: &str) -> Result<ExistsResult> {
         {
             false
         }
-        Err(error) => return Err(failed("look at", &checked)(error).into()),
+        Err(error) => return Err(failed(Verb::Exists, "look at", &checked)(error)),
     };
     Ok(ExistsResult {
         success: true,
@@ -224,9 +212,9 @@ pub async fn exists(path: &str) -> Result<ExistsResult> {
 pub fn list(path: &str, recursive: bool, include_hidden: bool) -> Result<ListFilesResult> {
     let dir = checked(path)?;
     // A path that ends in a link is still the directory behind it.
-    let root = std::fs::canonicalize(&dir).map_err(failed("list", &dir))?;
+    let root = std::fs::canonicalize(&dir).map_err(failed(Verb::ListFiles, "list", &dir))?;
     // An error that walking would only report as an entry of its own.
-    std::fs::read_dir(&root).map_err(failed("list", &dir))?;
+    std::fs::read_dir(&root).map_err(failed(Verb::ListFiles, "list", &dir))?;
     let entries = WalkDir::new(&root)
         .min_depth(1)
         .max_depth(if recursive { usize::MAX } else { 1 })
@@ -246,7 +234,7 @@ pub fn list(path: &str, recursive: bool, include_hidden: bool) -> Result<ListFil
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 let path = error.path().unwrap_or(&dir).to_owned();
-                return Err(failed("list", path)(error.into()).into());
+                return Err(failed(Verb::ListFiles, "list", path)(error.into()));
             }
         }
     }

@@ -27,7 +27,7 @@ use std::{
 use futures_util::future::try_join_all;
 use rustix::fs::Mode;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, Strategy,
+    BackupId, ErrorCode, Failure, Result, SandboxError, Strategy, Verb,
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
     report::Listed,
     rules::{self, AllowedRoots},
@@ -125,38 +125,32 @@ pub enum MountError {
     /// The download failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// A request that must not be served.
-    #[error(transparent)]
+    /// A request that must not be served, or what a daemon has said.
+    #[error("{}", .0.message)]
     Refused(#[from] SandboxError),
     /// A file of our own failed.
     #[error("{0}")]
     Local(#[from] io::Error),
 }
 
-impl From<MountError> for SandboxError {
-    fn from(error: MountError) -> Self {
-        let message = error.to_string();
-        let code = match error {
-            MountError::Refused(error) => return error,
-            MountError::Busy { users, .. } => {
+impl Failure for MountError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let message = self.to_string();
+        match self {
+            Self::Refused(error) => error,
+            Self::Archive(error) => error.of(verb),
+            Self::Transfer(error) => error.of(verb),
+            Self::Busy { users, .. } => {
                 let users = users
                     .into_iter()
                     .map(|user| serde_json::json!({ "pid": user.pid, "command": user.command }));
-                return Self::new(ErrorCode::BackupRestoreFailed, message)
-                    .with("processes", users.collect::<Vec<_>>());
+                verb.failed(message)
+                    .with("processes", users.collect::<Vec<_>>())
             }
-            MountError::Archive(error) => return error.into(),
-            MountError::Transfer(TransferError::NoSpace { needed, available }) => {
-                return Self::new(ErrorCode::BackupRestoreFailed, message)
-                    .with("neededBytes", needed)
-                    .with("availableBytes", available);
-            }
-            MountError::Transfer(TransferError::NotFound) => ErrorCode::BackupNotFound,
-            MountError::NotMounted(_) => ErrorCode::InvalidBackupConfig,
-            MountError::Closed => ErrorCode::ContainerUnavailable,
-            _ => ErrorCode::BackupRestoreFailed,
-        };
-        Self::new(code, message)
+            Self::NotMounted(_) => SandboxError::invalid_config(message),
+            Self::Closed => SandboxError::new(ErrorCode::ContainerUnavailable, message),
+            _ => verb.failed(message),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use sandbox_shared::{
-    BackupId, ErrorCode, SandboxError,
+    BackupId, ErrorCode, Failure as _, SandboxError, Verb,
     error::from_json,
     files::ExecEvent,
     protocol::{
@@ -105,9 +105,10 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Where backups are restored.
-    async fn restored_directories(&self) -> Result<Vec<PathBuf>, SandboxError> {
-        let mounts = self.mounts.status().await?;
+    /// Where backups are restored, for a `verb` that reads what is there.
+    async fn restored_directories(&self, verb: Verb) -> Result<Vec<PathBuf>, SandboxError> {
+        let mounts = self.mounts.status().await;
+        let mounts = mounts.map_err(|error| error.of(verb))?;
         Ok(mounts.into_iter().map(|mount| mount.dir.into()).collect())
     }
 }
@@ -128,7 +129,12 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
             format!("cannot use {}: {error}", config.state_dir.display()),
         )
     })?;
-    let store = Store::new(config.store_timeout)?;
+    let store = Store::new(config.store_timeout).map_err(|error| {
+        SandboxError::new(
+            ErrorCode::NotConfigured,
+            format!("cannot speak to object stores: {error}"),
+        )
+    })?;
     let mounts = Mounts::new(state.clone(), store.clone(), config.cache_bytes);
     if let Err(error) = mounts.clean_up().await {
         crate::log::warn(format_args!(
@@ -165,17 +171,19 @@ pub async fn serve(config: Config) -> Result<(), SandboxError> {
     });
     let mut stopped = watching;
     let served = tokio::select! {
-        served = serving => {
-            served.map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))
-        }
+        served = serving => served.map_err(internal),
         // A connection that stays open must not keep the mounts.
         () = async {
             let _ = stopped.wait_for(|stop| *stop).await;
             tokio::time::sleep(SHUTDOWN_GRACE).await;
         } => Ok(()),
     };
-    mounts.close().await?;
+    mounts.close().await.map_err(internal)?;
     served
+}
+
+fn internal(error: impl std::fmt::Display) -> SandboxError {
+    SandboxError::new(ErrorCode::InternalError, error.to_string())
 }
 
 /// All routes, behind the token.
@@ -295,10 +303,11 @@ where
 }
 
 async fn status(State(agent): State<Agent>) -> Result {
+    let mounts = agent.mounts.status().await;
     Ok(json(&AgentStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         strategies: agent.mounts.strategies().await,
-        mounts: agent.mounts.status().await?,
+        mounts: mounts.map_err(|error| error.of(Verb::Status))?,
     }))
 }
 
@@ -328,7 +337,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: CreateBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories().await?;
+    let mounts = agent.restored_directories(Verb::CreateBackup).await?;
     let id = request.id.clone();
     let plan = Plan::from_request(request, &agent.config.roots, &mounts)?;
     let waiting = Waiting {
@@ -348,7 +357,7 @@ async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
 
 async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
     let PreviewBackup { dir, selection } = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories().await?;
+    let mounts = agent.restored_directories(Verb::PreviewBackup).await?;
     let wanted = Wanted::from_request(&dir, selection, &agent.config.roots, &mounts)?;
     Ok(event_stream(&agent, |events| async move {
         let previewed = backup::preview(wanted, events.clone()).await;
@@ -395,7 +404,7 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
         )
         .await;
         let last = restored.map_or_else(
-            |error| RestoreEvent::Failed(error.into()),
+            |error| RestoreEvent::Failed(error.of(Verb::RestoreBackup)),
             RestoreEvent::Mounted,
         );
         let _ = events.send(last).await;
@@ -427,17 +436,21 @@ async fn verify_backup(State(agent): State<Agent>, request: Body) -> Result {
 }
 
 async fn renew_url(State(agent): State<Agent>, request: Body) -> Result {
-    agent
+    let renewed = agent
         .mounts
         .renew(body(request, ErrorCode::InvalidRequest).await?)
-        .await?;
+        .await;
+    renewed.map_err(|error| error.of(Verb::RestoreBackup))?;
     Ok(json(&Done {}))
 }
 
 async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: UnmountBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
     let dir = agent.config.roots.check(&request.dir)?;
-    Ok(json(&agent.mounts.unmount(&dir, request.force).await?))
+    let unmounted = agent.mounts.unmount(&dir, request.force).await;
+    Ok(json(
+        &unmounted.map_err(|error| error.of(Verb::UnmountBackup))?,
+    ))
 }
 
 async fn run_command(State(agent): State<Agent>, request: Body) -> Result {
@@ -489,7 +502,7 @@ async fn list_files(parameters: FileParameters) -> Result {
         files::list(&query.path, query.recursive, query.include_hidden)
     })
     .await
-    .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?;
+    .map_err(internal)?;
     Ok(json(&listed?))
 }
 

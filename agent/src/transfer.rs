@@ -7,6 +7,7 @@
 use std::{io, num::NonZeroU64, sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER, redirect};
+use sandbox_shared::{Failure, SandboxError, Verb};
 
 pub mod checksum;
 pub mod download;
@@ -123,6 +124,20 @@ impl TransferError {
     }
 }
 
+impl Failure for TransferError {
+    fn of(self, verb: Verb) -> SandboxError {
+        let message = self.to_string();
+        match self {
+            Self::NotFound => verb.not_found(message),
+            Self::NoSpace { needed, available } => verb
+                .failed(message)
+                .with("neededBytes", needed)
+                .with("availableBytes", available),
+            _ => verb.failed(message),
+        }
+    }
+}
+
 /// Talks to object stores.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -205,19 +220,20 @@ impl Store {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        match status {
-            StatusCode::NOT_FOUND => TransferError::NotFound,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TransferError::Refused(status),
-            _ => TransferError::Status {
-                status,
-                retry_after,
-                code: self
-                    .in_time(response.text())
-                    .await
-                    .ok()
-                    .as_deref()
-                    .and_then(s3_code),
-            },
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return TransferError::Refused(status);
+        }
+        let document = self.in_time(response.text()).await.ok();
+        let code = document.as_deref().and_then(s3_code);
+        // Where what it would be in is missing, that says nothing about an object.
+        let is_object = !matches!(code.as_deref(), Some("NoSuchBucket" | "NoSuchUpload"));
+        if status == StatusCode::NOT_FOUND && is_object {
+            return TransferError::NotFound;
+        }
+        TransferError::Status {
+            status,
+            code,
+            retry_after,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use sandbox_shared::{
-    ArchiveChecksum, ErrorCode, SandboxError,
+    ArchiveChecksum, Failure, SandboxError, Verb,
     protocol::ArchiveSource,
     verification::{ArchiveVerification, ChecksumVerdict, MAX_PROBLEMS},
 };
@@ -52,11 +52,12 @@ pub enum VerifyError {
 
 impl From<VerifyError> for SandboxError {
     fn from(error: VerifyError) -> Self {
-        let code = match error {
-            VerifyError::Transfer(TransferError::NotFound) => ErrorCode::BackupNotFound,
-            _ => ErrorCode::BackupRestoreFailed,
+        let failed = match error {
+            VerifyError::Transfer(error) => error.of(Verb::VerifyBackup),
+            other => Verb::VerifyBackup.failed(other.to_string()),
         };
-        Self::new(code, format!("cannot verify the archive: {error}"))
+        let message = format!("cannot verify the archive: {}", failed.message);
+        Self { message, ..failed }
     }
 }
 

@@ -27,7 +27,7 @@ pub use backup::{
     DirectoryBackup, EntryCounts, OnUnreadable, RestoreBackupResult, RestoreRequest, Selection,
     Strategy, Ttl,
 };
-pub use error::{ErrorCode, Result, SandboxError};
+pub use error::{ErrorCode, Failure, Result, SandboxError, Verb};
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {

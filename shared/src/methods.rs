@@ -21,11 +21,11 @@ use crate::{
 };
 use row::{
     Argument::{Content, Field, Fields, Handle, Options},
+    HttpMethod::{Delete, Get, Post, Put},
     Part::{Body, Path, Query, QueryBesideContent},
-    Verb::{Delete, Get, Post, Put},
 };
 
-pub use row::{Argument, Part, Route, Row, Verb};
+pub use row::{Argument, HttpMethod, Part, Route, Row};
 
 mod row;
 
@@ -79,8 +79,12 @@ impl<T> Method<T> {
     }
 
     /// Is called over HTTP like this.
-    const fn at(mut self, verb: Verb, path: &'static str, takes: Part) -> Self {
-        self.row.route = Some(Route { verb, path, takes });
+    const fn at(mut self, method: HttpMethod, path: &'static str, takes: Part) -> Self {
+        self.row.route = Some(Route {
+            method,
+            path,
+            takes,
+        });
         self
     }
 

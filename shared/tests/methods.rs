@@ -47,7 +47,7 @@ fn every_route_is_described_and_nothing_else() {
         let route = row.route?;
         let has_body = matches!(route.takes, Part::Body | Part::QueryBesideContent);
         Some((
-            route.verb.as_str().to_owned(),
+            route.method.as_str().to_owned(),
             route.path.to_owned(),
             row.name.to_owned(),
             has_body,

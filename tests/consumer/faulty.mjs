@@ -73,6 +73,7 @@ function faultyBucket(bucket, faults, created) {
   return wrapped(bucket, {
     head: around("head"),
     get: around("get"),
+    list: around("list"),
     put: around("put"),
     delete: around("delete"),
     createMultipartUpload: (key, options) =>

@@ -4,7 +4,7 @@ use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
 use sandbox_shared::{
-    BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
+    BackupId, BackupMetadata, ErrorCode, Result, SandboxError, Verb,
     backup::iso8601,
     progress::{Operation, OperationKind},
 };
@@ -56,17 +56,17 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The bucket; its failures are reported as `on_failure`.
-    fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        BackupBucket::open(self.config, on_failure)
+    /// The bucket, to be used for `verb`.
+    fn bucket(&self, verb: Verb) -> Result<BackupBucket> {
+        BackupBucket::open(self.config, verb)
     }
 
-    /// The next event of an operation, or the error `code` once it is cancelled.
-    async fn next<T: DeserializeOwned>(&self, events: &mut Events, code: ErrorCode) -> Result<T> {
+    /// The next event of an operation, or its error once it is cancelled.
+    async fn next<T: DeserializeOwned>(&self, events: &mut Events, verb: Verb) -> Result<T> {
         let cancelled = pin!(self.cancellation.requested());
         match select(pin!(events.next()), cancelled).await {
             Either::Left((event, _)) => event,
-            Either::Right(((), _)) => Err(cancelled_error(code)),
+            Either::Right(((), _)) => Err(cancelled_error(verb)),
         }
     }
 
@@ -112,6 +112,7 @@ fn not_found(index: &Index, id: &BackupId, what: &str) -> Result<SandboxError> {
 }
 
 /// The error of an operation that was cancelled.
-pub fn cancelled_error(code: ErrorCode) -> SandboxError {
-    SandboxError::new(code, "the operation was cancelled").with("cancelled", true)
+pub fn cancelled_error(verb: Verb) -> SandboxError {
+    verb.failed("the operation was cancelled")
+        .with("cancelled", true)
 }

@@ -2,8 +2,8 @@
 
 use router::Matched;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
-    methods::{self, Part, Row, Verb},
+    BackupId, ErrorCode, Result, SandboxError, Verb,
+    methods::{self, HttpMethod, Part, Row},
     operation::{OperationId, OperationOutcome},
     rules,
 };
@@ -124,13 +124,13 @@ pub fn internal(error: worker::Error) -> SandboxError {
 }
 
 async fn stored_sandboxes(mut request: Request, config: &Config) -> Result<Response> {
-    if verb(&request) != Some(Verb::Get) {
-        return Err(wrong_method(&request, SANDBOXES, &[Verb::Get]));
+    if http_method(&request) != Some(HttpMethod::Get) {
+        return Err(wrong_method(&request, SANDBOXES, &[HttpMethod::Get]));
     }
     let method = &methods::LIST_SANDBOXES;
     let fields = input::fields(&mut request, method, Part::Query, None).await?;
     method.read(fields)?;
-    let bucket = BackupBucket::open(config, ErrorCode::InternalError)?;
+    let bucket = BackupBucket::open(config, Verb::ListSandboxes)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }
 
@@ -151,26 +151,31 @@ fn no_such_route(path: &str) -> SandboxError {
 /// The method of a sandbox that a request is for, by what follows the sandbox's name
 /// in its path, and the parameter there.
 pub fn matched(request: &Request, route: &str) -> Result<(&'static Row, Option<String>)> {
-    match router::find(verb(request), route) {
+    match router::find(http_method(request), route) {
         Matched::Method(method, parameter) => Ok((method, parameter)),
-        Matched::Only(verbs) => Err(wrong_method(request, route, &verbs)),
+        Matched::Only(others) => Err(wrong_method(request, route, &others)),
         Matched::Nothing => Err(no_such_route(&request.path())),
     }
 }
 
 /// The HTTP method, if it is one that routes have. `Request::method` takes others
 /// for GET.
-fn verb(request: &Request) -> Option<Verb> {
+fn http_method(request: &Request) -> Option<HttpMethod> {
     let method = request.inner().method();
-    [Verb::Delete, Verb::Get, Verb::Post, Verb::Put]
-        .into_iter()
-        .find(|verb| verb.as_str() == method)
+    [
+        HttpMethod::Delete,
+        HttpMethod::Get,
+        HttpMethod::Post,
+        HttpMethod::Put,
+    ]
+    .into_iter()
+    .find(|known| known.as_str() == method)
 }
 
 /// `allowed` is what the `Allow` header says (RFC 9110, 10.2.1).
-fn wrong_method(request: &Request, route: &str, allowed: &[Verb]) -> SandboxError {
+fn wrong_method(request: &Request, route: &str, allowed: &[HttpMethod]) -> SandboxError {
     let method = request.inner().method();
-    let allowed: Vec<_> = allowed.iter().map(|verb| verb.as_str()).collect();
+    let allowed: Vec<_> = allowed.iter().map(|allowed| allowed.as_str()).collect();
     let allowed = allowed.join(", ");
     SandboxError::new(
         ErrorCode::MethodNotAllowed,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sandbox_shared::{
-    ErrorCode, SandboxError,
+    SandboxError, Verb,
     report::{
         BackupReport, ChangedEntry, DroppedXattr, ExcludedEntry, Exclusion, Listed, UnreadableEntry,
     },
@@ -35,12 +35,15 @@ pub fn report_of(report: &Report) -> BackupReport {
 }
 
 /// The error of a backup that failed because entries could not be read.
-pub(super) fn failure(message: String, unreadable: &Tally<Unreadable>) -> SandboxError {
+pub(super) fn unreadable(
+    verb: Verb,
+    message: String,
+    unreadable: &Tally<Unreadable>,
+) -> SandboxError {
     let listed = listed(unreadable, unreadable_entry);
-    SandboxError::new(
-        ErrorCode::BackupCreateFailed,
-        format!("{message}. Leave them out with onUnreadable: \"skip\" or excludes"),
-    )
+    verb.failed(format!(
+        "{message}. Leave them out with onUnreadable: \"skip\" or excludes"
+    ))
     .with("unreadable", serde_json::json!(listed))
 }
 

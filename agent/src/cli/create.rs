@@ -14,18 +14,18 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use sandbox_shared::{
-    Compression, CompressionFormat, EntryCounts, OnUnreadable, Result, SandboxError, Selection,
+    Compression, CompressionFormat, EntryCounts, OnUnreadable, Selection,
     report::{BackupReport, Exclusion},
     rules,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{about, failed, named, print};
+use super::{Failed, Result, about, failed, named, print};
 use crate::{
     archive::{
-        scan::{Control, Observer},
-        squashfs::writer::FileSink,
+        scan::{Control, Observer, ScanError},
+        squashfs::writer::{FileSink, WriteError},
     },
     backup::{Plan, Wanted, report::report_of},
 };
@@ -181,7 +181,7 @@ impl Arguments {
 
 /// Prints every decision as it is made.
 struct Printer {
-    failed: Option<SandboxError>,
+    failed: Option<Failed>,
 }
 
 impl Printer {
@@ -204,7 +204,7 @@ impl Observer for Printer {
 
 fn preview(wanted: &Wanted, control: &Control) -> Result<Outcome> {
     let mut printer = Printer { failed: None };
-    let tree = wanted.scan(&mut printer, control)?;
+    let tree = wanted.scan(&mut printer, control).map_err(not_scanned)?;
     match printer.failed {
         Some(error) => Err(error),
         None => Ok(Outcome {
@@ -230,13 +230,34 @@ fn write(plan: &Plan, output: &Path, control: &Control) -> Result<Outcome> {
 }
 
 fn write_to(plan: &Plan, file: File, control: &Control) -> Result<Outcome> {
-    let tree = plan.wanted.scan(&mut (), control)?;
-    let summary = plan.write(&tree, control, &mut FileSink::new(file))?;
+    let tree = plan.wanted.scan(&mut (), control).map_err(not_scanned)?;
+    let written = plan.write(&tree, control, &mut FileSink::new(file));
+    let summary = written.map_err(not_written)?;
     Ok(Outcome {
         size_bytes: Some(summary.size),
         counts: summary.counts,
         report: report_of(&summary.report),
     })
+}
+
+fn not_scanned(error: ScanError) -> Failed {
+    match error {
+        ScanError::Unreadable(_) => leave_out(&error),
+        _ => failed(error),
+    }
+}
+
+fn not_written(error: WriteError) -> Failed {
+    match error {
+        WriteError::Unreadable(_) => leave_out(&error),
+        _ => failed(error),
+    }
+}
+
+fn leave_out(error: &dyn std::error::Error) -> Failed {
+    failed(format_args!(
+        "{error}. Leave them out with --on-unreadable skip or --exclude"
+    ))
 }
 
 /// Standard output, if it can be written at any position.

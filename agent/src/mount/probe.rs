@@ -1,9 +1,12 @@
 //! Which strategies work here, found by trying each on a tiny archive.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::statvfs;
-use sandbox_shared::{BackupId, Compression, SandboxError, Selection, Strategy, report::Listed};
+use sandbox_shared::{BackupId, Compression, Selection, Strategy, report::Listed};
 use tokio::runtime::Handle;
 
 use super::{
@@ -83,10 +86,11 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
         compression: Compression::default(),
     };
     let control = Control::default();
-    let tree = plan.wanted.scan(&mut (), &control)?;
+    let tree = plan.wanted.scan(&mut (), &control);
+    let tree = tree.map_err(io::Error::other)?;
     let mut sink = FileSink::new(image.reopen()?);
     plan.write(&tree, &control, &mut sink)
-        .map_err(SandboxError::from)?;
+        .map_err(io::Error::other)?;
     Ok(image)
 }
 

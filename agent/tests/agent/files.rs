@@ -107,6 +107,10 @@ async fn failures_have_codes() {
     let failed = error(write(&agent, &below, "x").await).await;
     assert_eq!(failed.code, ErrorCode::FileOperationFailed);
     assert_eq!(failed.context["errno"], "ENOTDIR");
+    // Writing makes what is missing: nothing that was asked for is not there.
+    let no_place = error(write(&agent, "/proc/no/such", "x").await).await;
+    assert_eq!(no_place.code, ErrorCode::FileOperationFailed);
+    assert_eq!(no_place.context["errno"], "ENOENT");
     for response in [
         get(&agent, paths::FILES, &[("path", &dir)]).await,
         get(&agent, paths::FILES, &[("path", "relative")]).await,

@@ -10,6 +10,7 @@
 
 mod backups;
 mod commands;
+mod error_codes;
 mod files;
 mod harness;
 mod killed;

@@ -16,13 +16,13 @@ use rustix::{
     process::Signal,
 };
 use sandbox_shared::{
-    ErrorCode, Strategy,
-    protocol::{RestoreEvent, VerifyBackup, paths},
+    ErrorCode, SandboxError, Strategy,
+    protocol::{RestoreEvent, VerifyBackup, VerifyEvent, paths},
 };
 use serde_json::json;
 
 use crate::{
-    harness::{Agent, PROGRAM, Playground, eventually, require_mounts, restore_request},
+    harness::{Agent, Events, PROGRAM, Playground, eventually, require_mounts, restore_request},
     lazy::{LAZY, NO_PULL, backup, content, read, reads},
     restores::failed,
     store::{Limits, Store},
@@ -135,6 +135,38 @@ async fn an_archive_that_does_not_fit_any_more_is_not_unpacked() {
     assert!(error.message.contains("No space"), "{error}");
     assert_eq!(playground.footprint(), quiet);
     assert!(!playground.path("target").exists());
+}
+
+#[tokio::test]
+async fn whoever_lacks_room_is_told_how_much_it_takes() {
+    require_mounts();
+    let playground = Playground::new();
+    playground.volume("state", "tmpfs", c"size=16m");
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let archive = backup(&playground, 20, &agent, &store).await;
+    let dir = playground.text("target");
+    for strategy in Strategy::ALL {
+        let request = restore_request(&dir, &store, &archive, Some(strategy));
+        let error = failed(agent.restore(&request).await);
+        says_how_much_room(&error, archive.size_bytes);
+    }
+    let source = restore_request(&dir, &store, &archive, None).source;
+    let mut events = Events::of(agent.post(paths::VERIFY, &VerifyBackup { source }).await);
+    loop {
+        match events.next().await.unwrap() {
+            VerifyEvent::Progress { .. } => {}
+            VerifyEvent::Failed(error) => {
+                return says_how_much_room(&error, archive.size_bytes);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn says_how_much_room(error: &SandboxError, bytes: u64) {
+    assert_eq!(error.code, ErrorCode::BackupRestoreFailed);
+    assert_eq!(error.context["neededBytes"], bytes, "{error:?}");
+    assert!(error.context["availableBytes"].as_u64().unwrap() <= 16 * MIB);
 }
 
 #[tokio::test]

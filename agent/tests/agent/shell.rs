@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     harness::{PROGRAM, Playground, require_mounts},
+    store::{Fault, Store},
     tree,
 };
 
@@ -153,6 +154,10 @@ fn what_cannot_be_read_fails_the_archive_or_is_named() {
         said.contains("1 entry could not be read: secret: "),
         "{said}"
     );
+    assert!(
+        said.ends_with("Leave them out with --on-unreadable skip or --exclude\n"),
+        "{said}"
+    );
     assert!(!playground.path("x.sqsh").exists());
 
     let output = create("skip");
@@ -257,6 +262,48 @@ fn a_damaged_archive_is_noticed() {
     std::fs::write(playground.path("x.sqsh"), &bytes[..whole / 2]).unwrap();
     let said = fail(&playground, 1, &["inspect", "x.sqsh"]);
     assert!(said.contains("its end is missing"), "{said}");
+}
+
+#[tokio::test]
+async fn each_command_says_what_has_failed() {
+    let playground = Playground::new();
+    let store = Store::start().await;
+    store.fail([Fault::Status(404), Fault::Status(403)]);
+    let archive = store.archive_url();
+    std::fs::write(playground.path("garbage"), [7; 5000]).unwrap();
+    playground.small_tree("source");
+    for (arguments, why) in [
+        (
+            &["create", "source", "-o", "no/x"][..],
+            "no/x: No such file",
+        ),
+        (&["create", "garbage", "-o", "x"], "cannot read "),
+        (&["inspect", "absent"], "cannot read absent: No such file"),
+        (&["inspect", "garbage"], "not a SquashFS 4.0 archive"),
+        (&["verify", "absent"], "cannot read absent: No such file"),
+        (&["verify", "garbage"], "not a SquashFS 4.0 archive"),
+        (&["restore", "absent", "target"], "No such file"),
+        (
+            &["restore", "garbage", "target"],
+            "not a SquashFS 4.0 archive",
+        ),
+        (&["restore", &archive, "target"], "no such object (404)"),
+        (
+            &["restore", &archive, "target"],
+            "the request (403 Forbidden)",
+        ),
+        (&["restore", "source", "/"], "dir / would cover"),
+    ] {
+        let said = fail(&playground, 1, arguments);
+        assert!(said.starts_with("sandbox-agent: "), "{said}");
+        assert!(said.contains(why), "{arguments:?}: {said}");
+        assert!(!said.contains("Signature"), "{arguments:?}: {said}");
+        // Codes are for programs.
+        assert!(!said.contains("_FAILED"), "{arguments:?}: {said}");
+        assert!(!said.contains("INVALID_"), "{arguments:?}: {said}");
+    }
+    assert!(!playground.path("target").exists());
+    assert_eq!(playground.footprint(), [].into());
 }
 
 #[test]

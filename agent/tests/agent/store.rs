@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     /// None: it is served.
     Pass,
     Status(u16),
+    /// What it would be in is not there: the `Code` of a 404.
+    Nowhere(&'static str),
     /// The answer begins, and then the connection goes away.
     CutOff,
     /// Bytes that are not those that were sent or stored.
@@ -265,6 +267,9 @@ async fn put_part(
     let fault = store.next_fault();
     match fault {
         Some(Fault::Status(status)) => return refused(status),
+        Some(Fault::Nowhere(code)) => {
+            return plain(404, format!("<Error><Code>{code}</Code></Error>"));
+        }
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::CutOff) => return cut_off(100),
         Some(_) | None => {}
@@ -311,6 +316,9 @@ async fn get_archive(State(store): State<Store>, request: Request) -> Response<B
     let mut described = first..end;
     let mut response = match fault {
         Some(Fault::Status(status)) => return refused(status),
+        Some(Fault::Nowhere(code)) => {
+            return plain(404, format!("<Error><Code>{code}</Code></Error>"));
+        }
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Trickle) => plain(206, trickle(bytes.clone())),
         Some(Fault::Short) => {

@@ -180,7 +180,7 @@ impl Sandbox {
     /// What became of a backup or a restore whose answer was lost.
     ///
     /// # Errors
-    /// `CONTAINER_UNAVAILABLE`
+    /// `INTERNAL_ERROR` when the bucket fails, `CONTAINER_UNAVAILABLE`
     pub async fn operation_outcome(&self, operation: &OperationId) -> Result<OperationOutcome> {
         self.call("operationOutcome", &[operation]).await
     }
@@ -214,7 +214,7 @@ impl Sandbox {
     /// nothing.
     ///
     /// # Errors
-    /// `BACKUP_NOT_FOUND`
+    /// `BACKUP_NOT_FOUND`, `INTERNAL_ERROR` when the bucket fails
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
         self.call("getBackup", &[id]).await
     }
@@ -232,6 +232,9 @@ impl Sandbox {
 
     /// Deletes a backup for good, whichever sandbox made it. Deleting what is
     /// not there succeeds.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when the bucket fails
     pub async fn delete_backup(&self, id: &BackupId) -> Result<DeleteBackupResult> {
         self.call("deleteBackup", &[id]).await
     }
@@ -241,13 +244,17 @@ impl Sandbox {
     /// bucket before anything is deleted.
     ///
     /// # Errors
-    /// `INVALID_BACKUP_CONFIG` when no rule is given
+    /// `INVALID_BACKUP_CONFIG` when no rule is given, `INTERNAL_ERROR` when the
+    /// bucket fails
     pub async fn prune_backups(&self, rules: &PruneBackups) -> Result<PruneResult> {
         self.call("pruneBackups", &[rules]).await
     }
 
     /// Makes the index that [`Self::list_backups`] reads anew from the bucket,
     /// with the backups of writers that do not say which sandbox was theirs.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when the bucket fails
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
         self.call("reindexBackups", &[]).await
     }

@@ -31,7 +31,7 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The HTTP method.
-    pub verb: Verb,
+    pub method: HttpMethod,
     /// Below `/v1/sandboxes/{name}/`. A segment in braces is a parameter.
     pub path: &'static str,
     /// Where the request says what the method takes.
@@ -40,7 +40,7 @@ pub struct Route {
 
 /// The HTTP methods that routes have, in the order that `Allow` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
+pub enum HttpMethod {
     /// `DELETE`
     Delete,
     /// `GET`
@@ -51,7 +51,7 @@ pub enum Verb {
     Put,
 }
 
-impl Verb {
+impl HttpMethod {
     /// As it is written in a request.
     pub const fn as_str(self) -> &'static str {
         match self {

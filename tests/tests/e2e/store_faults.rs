@@ -5,10 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sandbox_shared::operation::OperationOutcome;
+use sandbox_shared::operation::{OperationOutcome, OperationState};
 use sandbox_tests::{
     bucket::{archive_key, metadata_key},
-    consumer::{Sandbox, Setup},
+    consumer::{Called, Sandbox, Setup},
     faulty_gateway::Fault,
     stage::Stage,
     tree,
@@ -23,6 +23,8 @@ crate::tests![
     of_the_bucket_that_tells_other_things,
     of_the_bucket_while_cleaning_up,
     of_the_bucket_while_restoring,
+    of_the_bucket_at_every_other_verb,
+    of_the_bucket_while_asking_what_became_of_a_backup,
     of_the_network_that_pass,
     of_the_network_that_spoil_a_backup,
     of_the_network_that_spoil_a_restore,
@@ -169,6 +171,78 @@ async fn of_the_bucket_while_restoring(stage: Arc<Stage>) {
     }
     sandbox.restore_backup(&backup).await.unwrap();
     assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
+}
+
+/// A failing bucket says nothing about the backups in it, and each verb has its
+/// own code for it.
+async fn of_the_bucket_at_every_other_verb(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
+    let sandbox = sandbox(&stage, "every-other-verb").await;
+    let older = sandbox.backup("/workspace").await;
+    let newer = sandbox.backup("/workspace").await;
+    let of_it = json!([older]);
+    let rules = json!([{ "keepLast": 1 }]);
+    for (method, arguments, (operation, key), code) in [
+        ("getBackup", &of_it, ("get", "meta.json"), "INTERNAL_ERROR"),
+        (
+            "verifyBackup",
+            &of_it,
+            ("get", "meta.json"),
+            "BACKUP_RESTORE_FAILED",
+        ),
+        (
+            "verifyBackup",
+            &of_it,
+            ("head", "data.sqsh"),
+            "BACKUP_RESTORE_FAILED",
+        ),
+        ("deleteBackup", &of_it, ("head", ""), "INTERNAL_ERROR"),
+        ("deleteBackup", &of_it, ("delete", ""), "INTERNAL_ERROR"),
+        ("pruneBackups", &rules, ("delete", ""), "INTERNAL_ERROR"),
+        ("reindexBackups", &json!([]), ("list", ""), "INTERNAL_ERROR"),
+        ("reindexBackups", &json!([]), ("get", ""), "INTERNAL_ERROR"),
+    ] {
+        let step = format!("{method}, {operation} {key}");
+        sandbox
+            .plan_faults("throw", &[(operation, key, "before")])
+            .await;
+        let failed: Called<Value> = sandbox.call(method, arguments.clone()).await;
+        let error = failed.unwrap_err();
+        assert_eq!(
+            (error.code(), error.status),
+            (code, Some(500)),
+            "{step}: {error:?}"
+        );
+        assert!(error.message.contains("R2 failed"), "{step}: {error:?}");
+        all_happened(&sandbox, &step).await;
+    }
+    // The same calls do what they could not do then.
+    let _: Value = sandbox.call("reindexBackups", json!([])).await.unwrap();
+    let _: Value = sandbox.call("pruneBackups", rules).await.unwrap();
+    assert!(stage.bucket.keys_of(&older.id).await.is_empty());
+    restores(&sandbox, &json!(newer)).await;
+}
+
+async fn of_the_bucket_while_asking_what_became_of_a_backup(stage: Arc<Stage>) {
+    let _turn = stage.faulty_gateway(Fault::None).await;
+    let sandbox = sandbox(&stage, "asking-what-became").await;
+    // The backup fails, and so does removing what there is of it, both at once and
+    // when somebody asks.
+    let removal = ("delete", "meta.json", "before");
+    let spoilt = ("head", "data.sqsh", "before");
+    sandbox
+        .plan_faults("throw", &[spoilt, removal, removal])
+        .await;
+    let arguments = json!([{ "dir": "/workspace" }, { "operationId": "asked-for" }]);
+    let created: Called<Value> = sandbox.call("createBackup", arguments).await;
+    assert_eq!(created.unwrap_err().code(), "BACKUP_CREATE_FAILED");
+    let ask = json!(["asked-for"]);
+    let asked: Called<Value> = sandbox.call("operationOutcome", ask.clone()).await;
+    let error = asked.unwrap_err();
+    assert_eq!(error.code(), "INTERNAL_ERROR", "{error:?}");
+    all_happened(&sandbox, "asking").await;
+    let outcome: OperationOutcome = sandbox.call("operationOutcome", ask).await.unwrap();
+    assert_eq!(outcome.state, OperationState::NotCommitted);
 }
 
 async fn of_the_network_that_pass(stage: Arc<Stage>) {

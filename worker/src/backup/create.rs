@@ -16,6 +16,7 @@ use crate::{
 };
 use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
+    Verb,
     backup::METADATA_VERSION,
     operation::{OperationId, OperationState},
     progress::{OperationKind, Phase},
@@ -32,7 +33,7 @@ pub async fn create(
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(ErrorCode::BackupCreateFailed)?;
+    let bucket = context.bucket(Verb::CreateBackup)?;
     let agent = auto_restore::put_back(context).await?;
 
     let id = BackupId::from_random(random_bytes()?);
@@ -66,7 +67,7 @@ pub async fn create(
         };
         let archive = upload.run(&options, context).await?;
         if context.cancellation.is_requested() {
-            return Err(cancelled_error(ErrorCode::BackupCreateFailed));
+            return Err(cancelled_error(Verb::CreateBackup));
         }
         context
             .progress
@@ -158,7 +159,7 @@ impl Upload<'_> {
         };
         let mut events = self.agent.events(paths::BACKUPS, &request).await?;
         loop {
-            let next = context.next(&mut events, ErrorCode::BackupCreateFailed);
+            let next = context.next(&mut events, Verb::CreateBackup);
             match next.await? {
                 CreateEvent::Scanned { counts } => context.progress.update(|operation| {
                     operation.files = Some(counts.files);

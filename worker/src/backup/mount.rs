@@ -1,7 +1,7 @@
 //! Having the agent restore a backup, for a caller or to put it back.
 
 use sandbox_shared::{
-    BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError,
+    BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError, Verb,
     backup::iso8601,
     progress::{OperationKind, Phase},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
@@ -18,7 +18,7 @@ pub(super) async fn mount(
 ) -> Result<(AgentInUse, MountStatus)> {
     let backup = &request.backup;
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(ErrorCode::BackupRestoreFailed)?;
+    let bucket = context.bucket(Verb::RestoreBackup)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
     let metadata = find_metadata(&bucket, context.index, &backup.id).await?;
@@ -27,13 +27,10 @@ pub(super) async fn mount(
         .await?
         .size_bytes;
     if size_bytes != metadata.size_bytes {
-        return Err(SandboxError::new(
-            ErrorCode::BackupRestoreFailed,
-            format!(
-                "the archive of backup {} has {size_bytes} bytes; its metadata says {}",
-                backup.id, metadata.size_bytes
-            ),
-        ));
+        return Err(Verb::RestoreBackup.failed(format!(
+            "the archive of backup {} has {size_bytes} bytes; its metadata says {}",
+            backup.id, metadata.size_bytes
+        )));
     }
 
     let files = metadata.counts.map(|counts| counts.files);
@@ -55,7 +52,7 @@ pub(super) async fn mount(
     context.lifecycle.note_restored(&agent, &backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
-        let next = context.next(&mut events, ErrorCode::BackupRestoreFailed);
+        let next = context.next(&mut events, Verb::RestoreBackup);
         match next.await? {
             RestoreEvent::Progress {
                 bytes_downloaded,

@@ -1,7 +1,7 @@
 //! `reindexBackups`: makes the index anew from what is in the bucket.
 
 use futures_util::{StreamExt, stream};
-use sandbox_shared::{Result, catalogue::ReindexResult, report::Listed};
+use sandbox_shared::{BackupMetadata, Result, catalogue::ReindexResult, report::Listed};
 
 use crate::storage::{
     bucket::{BackupBucket, ListedObject},
@@ -32,20 +32,22 @@ pub async fn reindex(bucket: &BackupBucket, index: &Index) -> Result<ReindexResu
         });
         let mut read = stream::iter(candidates)
             .map(async |listed| {
-                let metadata = bucket.metadata(&listed.id).await;
-                (listed.id, metadata)
+                let json = bucket.metadata_json(&listed.id).await;
+                (listed.id, json)
             })
             .buffer_unordered(READ_AT_ONCE);
-        while let Some((id, metadata)) = read.next().await {
-            match metadata {
-                Ok(Some(metadata)) => {
+        while let Some((id, json)) = read.next().await {
+            let Some(json) = json? else {
+                // Deleted meanwhile.
+                continue;
+            };
+            match serde_json::from_slice::<BackupMetadata>(&json) {
+                Ok(metadata) => {
                     let sandbox = metadata.sandbox.as_deref();
                     if sandbox.is_none_or(|sandbox| sandbox == index.sandbox()) {
                         index.put(&metadata)?;
                     }
                 }
-                // Deleted meanwhile.
-                Ok(None) => {}
                 Err(_) => {
                     unreadable.count += 1;
                     if unreadable.first.len() < LISTED {

@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 
 use matchit::Router;
-use sandbox_shared::methods::{self, Part, Row, Verb};
+use sandbox_shared::methods::{self, HttpMethod, Part, Row};
 
 /// What a request is for.
 pub(super) enum Matched {
     /// A method, and the parameter in its path.
     Method(&'static Row, Option<String>),
     /// A route that takes other HTTP methods: these.
-    Only(Vec<Verb>),
+    Only(Vec<HttpMethod>),
     /// Nothing.
     Nothing,
 }
 
-type Rows = BTreeMap<Verb, &'static Row>;
+type Rows = BTreeMap<HttpMethod, &'static Row>;
 
 thread_local! {
     static ROUTER: Router<Rows> = router();
@@ -26,7 +26,9 @@ fn router() -> Router<Rows> {
     let mut rows: BTreeMap<&str, Rows> = BTreeMap::new();
     for row in methods::ALL {
         if let Some(route) = row.route {
-            rows.entry(route.path).or_default().insert(route.verb, row);
+            rows.entry(route.path)
+                .or_default()
+                .insert(route.method, row);
         }
     }
     let mut router = Router::new();
@@ -37,14 +39,14 @@ fn router() -> Router<Rows> {
     router
 }
 
-/// The method that `path`, below a sandbox, and `verb` stand for. A verb that no
+/// The method that `path`, below a sandbox, and `method` stand for. A method that no
 /// route has is none.
-pub(super) fn find(verb: Option<Verb>, path: &str) -> Matched {
+pub(super) fn find(method: Option<HttpMethod>, path: &str) -> Matched {
     ROUTER.with(|router| {
         let Ok(matched) = router.at(path) else {
             return Matched::Nothing;
         };
-        let Some(row) = verb.and_then(|verb| matched.value.get(&verb)) else {
+        let Some(row) = method.and_then(|method| matched.value.get(&method)) else {
             return Matched::Only(matched.value.keys().copied().collect());
         };
         let parameter = match row.route.map(|route| route.takes) {
@@ -67,7 +69,7 @@ mod tests {
                 .path
                 .replace("{id}", "x")
                 .replace("{operationId}", "x");
-            let Matched::Method(found, parameter) = find(Some(route.verb), &path) else {
+            let Matched::Method(found, parameter) = find(Some(route.method), &path) else {
                 panic!("{} is not found", row.name);
             };
             assert!(std::ptr::eq(found, row), "{} and {}", row.name, found.name);
@@ -77,13 +79,13 @@ mod tests {
 
     #[test]
     fn a_route_says_what_else_it_takes() {
-        let only = |verb, path| match find(verb, path) {
-            Matched::Only(verbs) => verbs.iter().map(|verb| verb.as_str()).collect(),
+        let only = |method, path| match find(method, path) {
+            Matched::Only(others) => others.iter().map(|method| method.as_str()).collect(),
             _ => Vec::new(),
         };
-        assert_eq!(only(Some(Verb::Put), "backups"), ["GET", "POST"]);
+        assert_eq!(only(Some(HttpMethod::Put), "backups"), ["GET", "POST"]);
         assert_eq!(only(None, "files"), ["DELETE", "GET", "PUT"]);
-        assert_eq!(only(Some(Verb::Post), "backups/x"), ["DELETE", "GET"]);
+        assert_eq!(only(Some(HttpMethod::Post), "backups/x"), ["DELETE", "GET"]);
         for nothing in [
             "",
             "backups/",
@@ -92,7 +94,7 @@ mod tests {
             "nothing",
         ] {
             assert!(
-                matches!(find(Some(Verb::Get), nothing), Matched::Nothing),
+                matches!(find(Some(HttpMethod::Get), nothing), Matched::Nothing),
                 "{nothing}"
             );
         }

@@ -1,7 +1,7 @@
 //! Backups: made, restored, looked after.
 
 use sandbox_shared::{
-    BackupId, BackupOptions, ErrorCode, RestoreBackupResult, RestoreRequest, Result,
+    BackupId, BackupOptions, RestoreBackupResult, RestoreRequest, Result, Verb,
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
@@ -76,7 +76,7 @@ impl Service {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::GetBackup)?;
         let metadata = find_metadata(&bucket, &self.index, id).await?;
         find_archive(&bucket, &self.index, id).await?;
         Ok(BackupRecord::new(metadata, clock::now()))
@@ -96,23 +96,23 @@ impl Service {
 
     /// Deletes a backup, whichever sandbox made it.
     pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::DeleteBackup)?;
         delete::delete(&bucket, &self.index, id).await
     }
 
     /// Deletes the backups of this sandbox that no rule keeps.
     pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::PruneBackups)?;
         prune::prune(&bucket, &self.index, request, clock::now()).await
     }
 
     /// Makes the index anew from the bucket.
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
-        let bucket = self.bucket(ErrorCode::InternalError)?;
+        let bucket = self.bucket(Verb::ReindexBackups)?;
         reindex::reindex(&bucket, &self.index).await
     }
 
-    fn bucket(&self, on_failure: ErrorCode) -> Result<BackupBucket> {
-        BackupBucket::open(&self.config, on_failure)
+    fn bucket(&self, verb: Verb) -> Result<BackupBucket> {
+        BackupBucket::open(&self.config, verb)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use sandbox_shared::{
-    BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
+    BackupId, BackupMetadata, Result, SandboxError, Verb,
     protocol::{Part, UploadedArchive},
 };
 use worker::{Bucket, Include, MultipartUpload, UploadedPart};
@@ -20,8 +20,8 @@ use crate::{
 /// The bucket that holds the backups.
 pub struct BackupBucket {
     bucket: Bucket,
-    /// What a failing call to R2 means to the operation at hand.
-    on_failure: ErrorCode,
+    /// What it is used for, which says what a failing call to R2 is called.
+    verb: Verb,
 }
 
 /// Backups that one call to R2 can delete (R2, "Workers API reference", `delete`).
@@ -90,18 +90,18 @@ fn is_multipart_etag(etag: &str) -> bool {
 }
 
 impl BackupBucket {
-    /// The bucket that is configured; its failures are reported as `on_failure`.
-    pub fn open(config: &Config, on_failure: ErrorCode) -> Result<Self> {
+    /// The bucket that is configured, to be used for `verb`.
+    pub fn open(config: &Config, verb: Verb) -> Result<Self> {
         Ok(Self {
             bucket: config.bucket()?,
-            on_failure,
+            verb,
         })
     }
 
     fn failed(&self, doing: &str) -> impl FnOnce(worker::Error) -> SandboxError {
-        let code = self.on_failure;
+        let verb = self.verb;
         let message = format!("R2 failed while {doing}");
-        move |error| SandboxError::new(code, format!("{message}: {error}"))
+        move |error| verb.failed(format!("{message}: {error}"))
     }
 
     /// Waits for R2's answer.
@@ -142,7 +142,7 @@ impl BackupBucket {
         });
         let completed = self.upload(id, upload_id)?.complete(parts);
         self.ask("completing the upload", completed).await?;
-        let wrong = |message: String| Err(SandboxError::new(self.on_failure, message));
+        let wrong = |message: String| Err(self.verb.failed(message));
         match self.archive(id).await? {
             Some(stored) if stored.size_bytes != archive.size_bytes => wrong(format!(
                 "R2 holds {} bytes of the archive instead of {}",
@@ -184,7 +184,7 @@ impl BackupBucket {
     /// Makes the backup exist.
     pub async fn put_metadata(&self, metadata: &BackupMetadata) -> Result<()> {
         let json = serde_json::to_vec_pretty(metadata)
-            .map_err(|error| SandboxError::new(self.on_failure, error.to_string()))?;
+            .map_err(|error| self.verb.failed(error.to_string()))?;
         let put = self
             .bucket
             .put(keys::metadata(&metadata.id), json)
@@ -207,6 +207,18 @@ impl BackupBucket {
 
     /// The metadata of a backup, if it exists.
     pub async fn metadata(&self, id: &BackupId) -> Result<Option<BackupMetadata>> {
+        let Some(json) = self.metadata_json(id).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&json).map(Some).map_err(|error| {
+            self.verb.failed(format!(
+                "the metadata of backup {id} is unreadable: {error}"
+            ))
+        })
+    }
+
+    /// The same, as it is stored: whoever wrote it may have written anything.
+    pub async fn metadata_json(&self, id: &BackupId) -> Result<Option<Vec<u8>>> {
         const DOING: &str = "reading the metadata";
         let object = self.bucket.get(keys::metadata(id));
         let Some(object) = self.ask(DOING, object.execute()).await? else {
@@ -215,13 +227,7 @@ impl BackupBucket {
         let Some(body) = object.body() else {
             return Ok(None);
         };
-        let json = self.ask(DOING, body.bytes()).await?;
-        serde_json::from_slice(&json).map(Some).map_err(|error| {
-            SandboxError::new(
-                self.on_failure,
-                format!("the metadata of backup {id} is unreadable: {error}"),
-            )
-        })
+        self.ask(DOING, body.bytes()).await.map(Some)
     }
 
     /// The metadata of a backup that is whole: there is an archive, too, of the

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use sandbox_shared::{ErrorCode, SandboxError, Strategy};
+use sandbox_shared::{ErrorCode, Failure, SandboxError, Strategy, Verb};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -40,7 +40,7 @@ pub fn run(dir: &Path) -> Result<(), SandboxError> {
         .build()
         .map_err(internal)?;
     let served = runtime.block_on(async {
-        let opened = open(dir, &address).await.map_err(SandboxError::from);
+        let opened = open(dir, &address).await.map_err(failed);
         let answer = match &opened {
             Ok(_) => Answer::Ready,
             Err(error) => Answer::Failed(error.clone()),
@@ -62,6 +62,11 @@ pub fn run(dir: &Path) -> Result<(), SandboxError> {
     // Nobody waits any more for what is still on its way.
     runtime.shutdown_background();
     served
+}
+
+/// All that a daemon does is part of a restore.
+fn failed(error: MountError) -> SandboxError {
+    error.of(Verb::RestoreBackup)
 }
 
 fn internal(error: impl std::fmt::Display) -> SandboxError {
@@ -164,7 +169,7 @@ async fn converse(archive: Arc<LazyArchive>, stream: UnixStream) -> io::Result<(
                     archive.set_address(address);
                     Answer::Ready
                 }
-                Err(error) => Answer::Failed(error.into()),
+                Err(error) => Answer::Failed(failed(error)),
             },
         };
         answers.write_all(&line(&answer)?).await?;
