@@ -51,6 +51,8 @@ pub struct Wanted {
     pub selection: Selection,
     /// Restored directories in it, relative to it: read like the rest.
     pub read_through: Vec<PathBuf>,
+    /// Where else the index of a repository may be read: see [`Source::looking_into`].
+    pub look_into: Vec<PathBuf>,
 }
 
 impl Wanted {
@@ -73,6 +75,7 @@ impl Wanted {
             dir,
             selection,
             read_through,
+            look_into: paths::real_roots(roots).collect(),
         })
     }
 
@@ -84,7 +87,9 @@ impl Wanted {
                 format!("cannot read {}: {errno}", self.dir.display()),
             )
         })?;
-        let source = source.reading_through(self.read_through.clone());
+        let source = source
+            .reading_through(self.read_through.clone())
+            .looking_into(self.look_into.clone());
         Ok(scan::scan(source, &self.selection, observer, control)?)
     }
 

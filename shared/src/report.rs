@@ -40,6 +40,10 @@ pub struct BackupReport {
     pub changed: Listed<ChangedEntry>,
     /// Directories that were kept empty because they are other file systems.
     pub other_file_systems: Listed<String>,
+    /// Repositories whose index could not be read, so that it is not known which
+    /// of their files are tracked: [`crate::Selection::gitignore`] left nothing of
+    /// them out. Empty for the one that the directory itself is in.
+    pub unread_indexes: Listed<String>,
     /// Extended attributes that no archive can hold.
     pub dropped_xattrs: Listed<DroppedXattr>,
 }
@@ -57,6 +61,10 @@ impl BackupReport {
             "on other file systems, kept empty",
             &self.other_file_systems,
             |path| printable(path),
+        ) + &paragraph(
+            "repositories of which nothing was left out, as their index could not be read",
+            &self.unread_indexes,
+            |path| printable(if path.is_empty() { "." } else { path }),
         ) + &paragraph(
             "extended attributes that no archive can hold",
             &self.dropped_xattrs,

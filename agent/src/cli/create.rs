@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     /// Leave out what matches, in .gitignore syntax. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Leave out what .gitignore files name.
+    /// Leave out what git ignores.
     #[arg(long)]
     gitignore: bool,
     /// Leave out what is in directories that have a CACHEDIR.TAG.
@@ -147,6 +147,8 @@ impl Arguments {
                 on_unreadable: self.on_unreadable,
             },
             read_through: Vec::new(),
+            // All that the user may read.
+            look_into: vec![PathBuf::from("/")],
         };
         let (outcome, says_to_stdout) = match &self.output {
             None => (preview(&wanted, control)?, true),

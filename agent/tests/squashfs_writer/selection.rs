@@ -118,7 +118,7 @@ fn excludes_are_gitignore_patterns_relative_to_the_directory() {
 fn a_pattern_that_is_none_is_named() {
     let source = tempfile::tempdir().unwrap();
     let handle = Source::open(source.path()).unwrap();
-    let selection = excludes(&["fine", "a{b"]);
+    let selection = excludes(&["fine", "a[b"]);
     let result = scan::scan(handle, &selection, &mut (), &Control::default());
     assert!(
         matches!(result, Err(ScanError::Pattern { index: 1, .. })),

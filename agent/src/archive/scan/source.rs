@@ -48,6 +48,7 @@ pub struct Source {
     path: PathBuf,
     has_openat2: bool,
     read_through: Vec<PathBuf>,
+    looked_into: Vec<PathBuf>,
 }
 
 impl Source {
@@ -69,6 +70,7 @@ impl Source {
             path,
             has_openat2,
             read_through: Vec::new(),
+            looked_into: Vec::new(),
         })
     }
 
@@ -79,6 +81,21 @@ impl Source {
             read_through: directories,
             ..self
         }
+    }
+
+    /// Directories, by absolute paths without links, in which the index of a
+    /// repository may be read whose working tree is elsewhere. In this directory
+    /// it always may.
+    pub fn looking_into(self, directories: Vec<PathBuf>) -> Self {
+        Self {
+            looked_into: directories,
+            ..self
+        }
+    }
+
+    pub(crate) fn may_look_into(&self, path: &Path) -> bool {
+        let mut allowed = self.looked_into.iter().chain([&self.path]);
+        allowed.any(|directory| path.starts_with(directory))
     }
 
     pub(crate) fn reads_through(&self, directory: &Path) -> bool {
