@@ -81,6 +81,16 @@ impl Wanted {
 
     /// Walks the directory. `observer` is told of every decision. Blocks.
     pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree> {
+        self.scan_but(Vec::new(), observer, control)
+    }
+
+    /// As [`Self::scan`], but for some files: see [`Source::leaving_out`].
+    pub fn scan_but(
+        &self,
+        files: Vec<(u64, u64)>,
+        observer: &mut dyn Observer,
+        control: &Control,
+    ) -> Result<Tree> {
         let source = Source::open(&self.dir).map_err(|errno| {
             SandboxError::new(
                 ErrorCode::BackupCreateFailed,
@@ -89,7 +99,8 @@ impl Wanted {
         })?;
         let source = source
             .reading_through(self.read_through.clone())
-            .looking_into(self.look_into.clone());
+            .looking_into(self.look_into.clone())
+            .leaving_out(files);
         Ok(scan::scan(source, &self.selection, observer, control)?)
     }
 

@@ -1,9 +1,9 @@
 //! `create`: a directory becomes an archive, or one sees what would.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, IsTerminal},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -219,20 +219,27 @@ fn preview(wanted: &Wanted, control: &Control) -> Result<Outcome> {
 
 fn write(plan: &Plan, output: &Path, control: &Control) -> Result<Outcome> {
     if output.as_os_str() == "-" {
-        return write_to(plan, standard_output()?, control);
+        return write_to(plan, standard_output()?, None, control);
     }
     let output = std::path::absolute(output).map_err(about(output))?;
     let parent = output.parent().unwrap_or(Path::new("/"));
     let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
-    let outcome = write_to(plan, image.reopen().map_err(about(&output))?, control)?;
+    // What is to be replaced.
+    let old = output.symlink_metadata().ok();
+    let file = image.reopen().map_err(about(&output))?;
+    let outcome = write_to(plan, file, old, control)?;
     image
         .persist(&output)
         .map_err(|error| about(&output)(error.error))?;
     Ok(outcome)
 }
 
-fn write_to(plan: &Plan, file: File, control: &Control) -> Result<Outcome> {
-    let tree = plan.wanted.scan(&mut (), control)?;
+/// Writes to a file, which is not in the archive even if the directory has it;
+/// nor is an `old` one.
+fn write_to(plan: &Plan, file: File, old: Option<Metadata>, control: &Control) -> Result<Outcome> {
+    let own = [file.metadata().ok(), old].into_iter().flatten();
+    let own = own.map(|file| (file.dev(), file.ino())).collect();
+    let tree = plan.wanted.scan_but(own, &mut (), control)?;
     let summary = plan.write(&tree, control, &mut FileSink::new(file))?;
     Ok(Outcome {
         size_bytes: Some(summary.size),

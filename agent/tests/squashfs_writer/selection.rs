@@ -238,6 +238,23 @@ fn gitignore_means_what_git_means() {
 }
 
 #[test]
+fn a_scan_can_be_cancelled_in_the_middle_of_a_directory() {
+    struct Impatient<'a>(&'a Control);
+    impl Observer for Impatient<'_> {
+        fn included(&mut self, _: &Path) {
+            self.0.cancel();
+        }
+    }
+    let source = tempfile::tempdir().unwrap();
+    plant(source.path(), &["a", "b"]);
+    let control = Control::default();
+    let handle = Source::open(source.path()).unwrap();
+    let selection = Selection::default();
+    let result = scan::scan(handle, &selection, &mut Impatient(&control), &control);
+    assert!(matches!(result, Err(ScanError::Cancelled)), "{result:?}");
+}
+
+#[test]
 fn excludes_override_gitignore() {
     let source = tempfile::tempdir().unwrap();
     plant(source.path(), &["a.o", "b.o", "c"]);

@@ -49,6 +49,7 @@ pub struct Source {
     has_openat2: bool,
     read_through: Vec<PathBuf>,
     looked_into: Vec<PathBuf>,
+    left_out: Vec<(u64, u64)>,
 }
 
 impl Source {
@@ -71,6 +72,7 @@ impl Source {
             has_openat2,
             read_through: Vec::new(),
             looked_into: Vec::new(),
+            left_out: Vec::new(),
         })
     }
 
@@ -93,9 +95,21 @@ impl Source {
         }
     }
 
+    /// Files, by device and inode, that are as good as not there: the archive.
+    pub fn leaving_out(self, files: Vec<(u64, u64)>) -> Self {
+        Self {
+            left_out: files,
+            ..self
+        }
+    }
+
     pub(crate) fn may_look_into(&self, path: &Path) -> bool {
         let mut allowed = self.looked_into.iter().chain([&self.path]);
         allowed.any(|directory| path.starts_with(directory))
+    }
+
+    pub(crate) fn leaves_out(&self, file: (u64, u64)) -> bool {
+        self.left_out.contains(&file)
     }
 
     pub(crate) fn reads_through(&self, directory: &Path) -> bool {

@@ -176,6 +176,10 @@ impl Walker<'_> {
         let below = self.pending.len();
         let prefix = path.len();
         for (name, file_type) in listing.iter() {
+            // A directory may have any number of entries, and rules.
+            if self.control.is_cancelled() {
+                return Err(ScanError::Cancelled);
+            }
             path.truncate(prefix);
             path.extend_from_slice(name);
             if only_tag && name != b"CACHEDIR.TAG" {
@@ -302,6 +306,10 @@ impl Walker<'_> {
         stat: &Stat,
         file_type: FileType,
     ) -> Result<(), ScanError> {
+        let inode = (stat.st_dev, stat.st_ino);
+        if self.tree.source.leaves_out(inode) {
+            return Ok(());
+        }
         let size = match file_type {
             FileType::RegularFile => stat.st_size as u64,
             _ => 0,
@@ -314,7 +322,6 @@ impl Walker<'_> {
             self.excluded(found.path, Exclusion::ExcludeLargerThan);
             return Ok(());
         }
-        let inode = (stat.st_dev, stat.st_ino);
         let known = match stat.st_nlink {
             1 => None,
             _ => self.links.get(&inode).copied(),
