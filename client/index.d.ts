@@ -65,7 +65,7 @@ export interface BackupOptions {
   name?: string;
   /** Seconds for which the backup may be restored: positive; 259200 (three days) when absent. */
   ttl?: number;
-  /** Leave out what the `.gitignore` files below `dir` name. False when absent. */
+  /** Leave out what git ignores: what `.gitignore` files name and git does not track. False when absent. */
   gitignore?: boolean;
   /** What else to leave out: patterns in `.gitignore` syntax, relative to `dir`. */
   excludes?: string[];
@@ -143,6 +143,11 @@ export interface BackupReport {
   }>;
   /** Directories that were kept empty because they are other file systems. */
   otherFileSystems: Listed<string>;
+  /**
+   * Repositories whose index could not be read, so that it is not known which of their files are
+   * tracked: `gitignore` left nothing of them out. Empty for the one that `dir` itself is in.
+   */
+  unreadIndexes: Listed<string>;
   /** Extended attributes outside `user.`, `trusted.`, `security.` and POSIX ACLs, which no archive can hold. */
   droppedXattrs: Listed<{ path: string; name: string }>;
 }

@@ -52,6 +52,8 @@ pub struct Wanted {
     pub selection: Selection,
     /// Restored directories in it, relative to it: read like the rest.
     pub read_through: Vec<PathBuf>,
+    /// Where else the index of a repository may be read: see [`Source::looking_into`].
+    pub look_into: Vec<PathBuf>,
 }
 
 impl Wanted {
@@ -74,17 +76,31 @@ impl Wanted {
             dir,
             selection,
             read_through,
+            look_into: paths::real_roots(roots).collect(),
         })
     }
 
     /// Walks the directory. `observer` is told of every decision. Blocks.
     pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree, ScanError> {
+        self.scan_but(Vec::new(), observer, control)
+    }
+
+    /// As [`Self::scan`], but for some files: see [`Source::leaving_out`].
+    pub fn scan_but(
+        &self,
+        files: Vec<(u64, u64)>,
+        observer: &mut dyn Observer,
+        control: &Control,
+    ) -> Result<Tree, ScanError> {
         let source = Source::open(&self.dir).map_err(|error| ScanError::Source {
             path: self.dir.clone(),
             // All that is no system call's is a path that cannot be opened so.
             errno: Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
         })?;
-        let source = source.reading_through(self.read_through.clone());
+        let source = source
+            .reading_through(self.read_through.clone())
+            .looking_into(self.look_into.clone())
+            .leaving_out(files);
         scan::scan(source, &self.selection, observer, control)
     }
 

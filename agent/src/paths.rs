@@ -71,14 +71,17 @@ pub fn resolve_target(path: &Path) -> io::Result<PathBuf> {
         .map_or_else(|| real.clone(), |rest| real.join(rest)))
 }
 
+/// Where the roots are in truth.
+pub fn real_roots(roots: &AllowedRoots) -> impl Iterator<Item = PathBuf> {
+    roots
+        .iter()
+        // A root that does not exist yet is what its text says.
+        .map(|root| std::fs::canonicalize(root).unwrap_or_else(|_| root.into()))
+        .filter(|root| root != Path::new("/"))
+}
+
 fn within(dir: &str, real: &Path, roots: &AllowedRoots) -> Result<()> {
-    let allowed = roots.iter().any(|root| {
-        std::fs::canonicalize(root).map_or_else(
-            // A root that does not exist yet is what its text says.
-            |_| real.starts_with(root),
-            |root| root != Path::new("/") && real.starts_with(root),
-        )
-    });
+    let allowed = real_roots(roots).any(|root| real.starts_with(root));
     if allowed {
         return Ok(());
     }

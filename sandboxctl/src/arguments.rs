@@ -158,7 +158,7 @@ pub(crate) struct Source {
     /// Leave out what matches, in .gitignore syntax; may be repeated
     #[arg(long, short, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Leave out what .gitignore files name
+    /// Leave out what git ignores
     #[arg(long)]
     gitignore: bool,
     /// Leave out what is in directories that have a CACHEDIR.TAG

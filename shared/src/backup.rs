@@ -221,12 +221,14 @@ impl OnUnreadable {
 pub struct Selection {
     /// Patterns in `.gitignore` syntax, relative to the directory. A later
     /// pattern overrides an earlier one, and all of them override `.gitignore`
-    /// files, as patterns on git's command line do.
+    /// files, as patterns on git's command line do. They leave out what is
+    /// tracked, too.
     #[serde(default)]
     pub excludes: Vec<String>,
-    /// Leave out what git would: `.gitignore` files in and below the directory
-    /// and, when it is part of a repository, those of its parents up to the
-    /// repository's root, and `.git/info/exclude`. A repository inside the tree
+    /// Leave out what git ignores: what patterns name and git does not track. The
+    /// patterns are those of `.gitignore` files in and below the directory and,
+    /// when it is part of a repository, those of its parents up to the
+    /// repository's root, and of `info/exclude`. A repository inside the tree
     /// follows its own rules only, as with git.
     #[serde(default)]
     pub gitignore: bool,
@@ -259,7 +261,7 @@ pub struct BackupOptions {
     /// Three days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
-    /// Leave out what `.gitignore` files below `dir` name. Off by default.
+    /// [`Selection::gitignore`]. Off by default.
     #[serde(default, deserialize_with = "null_as_default")]
     pub gitignore: bool,
     /// Patterns in `.gitignore` syntax, relative to `dir`.

@@ -56,6 +56,10 @@ pub struct BackupReport {
     pub changed: Listed<ChangedEntry>,
     /// Directories that were kept empty because they are other file systems.
     pub other_file_systems: Listed<String>,
+    /// Repositories whose index could not be read, so that it is not known which
+    /// of their files are tracked: [`crate::Selection::gitignore`] left nothing of
+    /// them out. Empty for the one that the directory itself is in.
+    pub unread_indexes: Listed<String>,
     /// Extended attributes that no archive can hold.
     pub dropped_xattrs: Listed<DroppedXattr>,
 }
@@ -74,12 +78,16 @@ impl BackupReport {
         let other_file_systems = self
             .other_file_systems
             .describe("on other file systems, kept empty", |path| printable(path));
+        let unread_indexes = self.unread_indexes.describe(
+            "repositories of which nothing was left out, as their index could not be read",
+            |path| printable(if path.is_empty() { "." } else { path }),
+        );
         let dropped_xattrs = self
             .dropped_xattrs
             .describe("extended attributes that no archive can hold", |entry| {
                 printable(&format!("{}: {}", entry.path, entry.name))
             });
-        unreadable + &changed + &other_file_systems + &dropped_xattrs
+        unreadable + &changed + &other_file_systems + &unread_indexes + &dropped_xattrs
     }
 }
 

@@ -24,6 +24,7 @@ pub use sandbox_shared::{
     report::{ChangeKind, Exclusion},
 };
 
+mod listing;
 mod rules;
 mod source;
 mod tally;
@@ -92,6 +93,10 @@ pub struct Report {
     pub changes: Tally<Change>,
     /// Directories that were kept empty because they are other file systems.
     pub other_file_systems: Tally<PathBuf>,
+    /// Repositories whose index could not be read, so that it is not known which
+    /// of their files are tracked: [`Selection::gitignore`] left nothing of them
+    /// out. Empty for the one that the directory itself is in.
+    pub unread_indexes: Tally<PathBuf>,
     /// Extended attributes outside `user.`, `trusted.`, `security.` and
     /// POSIX ACLs, which no archive can hold: the entry, and their names.
     pub dropped_xattrs: Tally<(PathBuf, String)>,

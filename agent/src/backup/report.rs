@@ -27,6 +27,7 @@ pub fn report_of(report: &Report) -> BackupReport {
             change: change.kind,
         }),
         other_file_systems: listed(&report.other_file_systems, |path| text(path)),
+        unread_indexes: listed(&report.unread_indexes, |path| text(path)),
         dropped_xattrs: listed(&report.dropped_xattrs, |(path, name)| DroppedXattr {
             path: text(path),
             name: name.clone(),

@@ -1,9 +1,9 @@
 //! `create`: a directory becomes an archive, or one sees what would.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, IsTerminal},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     /// Leave out what matches, in .gitignore syntax. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Leave out what .gitignore files name.
+    /// Leave out what git ignores.
     #[arg(long)]
     gitignore: bool,
     /// Leave out what is in directories that have a CACHEDIR.TAG.
@@ -147,6 +147,8 @@ impl Arguments {
                 on_unreadable: self.on_unreadable,
             },
             read_through: Vec::new(),
+            // All that the user may read.
+            look_into: vec![PathBuf::from("/")],
         };
         let (outcome, says_to_stdout) = match &self.output {
             None => (preview(&wanted, control)?, true),
@@ -217,20 +219,28 @@ fn preview(wanted: &Wanted, control: &Control) -> Result<Outcome> {
 
 fn write(plan: &Plan, output: &Path, control: &Control) -> Result<Outcome> {
     if output.as_os_str() == "-" {
-        return write_to(plan, standard_output()?, control);
+        return write_to(plan, standard_output()?, None, control);
     }
     let output = std::path::absolute(output).map_err(about(output))?;
     let parent = output.parent().unwrap_or(Path::new("/"));
     let image = tempfile::NamedTempFile::new_in(parent).map_err(about(&output))?;
-    let outcome = write_to(plan, image.reopen().map_err(about(&output))?, control)?;
+    // What is to be replaced.
+    let old = output.symlink_metadata().ok();
+    let file = image.reopen().map_err(about(&output))?;
+    let outcome = write_to(plan, file, old, control)?;
     image
         .persist(&output)
         .map_err(|error| about(&output)(error.error))?;
     Ok(outcome)
 }
 
-fn write_to(plan: &Plan, file: File, control: &Control) -> Result<Outcome> {
-    let tree = plan.wanted.scan(&mut (), control).map_err(not_scanned)?;
+/// Writes to a file, which is not in the archive even if the directory has it;
+/// nor is an `old` one.
+fn write_to(plan: &Plan, file: File, old: Option<Metadata>, control: &Control) -> Result<Outcome> {
+    let own = [file.metadata().ok(), old].into_iter().flatten();
+    let own = own.map(|file| (file.dev(), file.ino())).collect();
+    let tree = plan.wanted.scan_but(own, &mut (), control);
+    let tree = tree.map_err(not_scanned)?;
     let written = plan.write(&tree, control, &mut FileSink::new(file));
     let summary = written.map_err(not_written)?;
     Ok(Outcome {

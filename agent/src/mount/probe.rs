@@ -82,6 +82,7 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
             dir: tree.path().canonicalize()?,
             selection: Selection::default(),
             read_through: Vec::new(),
+            look_into: Vec::new(),
         },
         compression: Compression::default(),
     };

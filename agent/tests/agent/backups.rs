@@ -297,6 +297,43 @@ async fn what_patterns_name_is_left_out_and_counted() {
 }
 
 #[tokio::test]
+async fn an_index_elsewhere_is_read_below_allowed_roots_only() {
+    let playground = Playground::new();
+    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let outside = tempfile::tempdir_in("/opt").unwrap();
+    for (main, unread) in [
+        (playground.path("main"), 0),
+        (outside.path().join("main"), 1),
+    ] {
+        let git = |arguments: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.args(["-c", "user.name=test", "-c", "user.email=test", "-C"]);
+            let output = git.arg(&main).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        };
+        std::fs::create_dir(&main).unwrap();
+        std::fs::write(main.join(".gitignore"), "*.o\n").unwrap();
+        std::fs::write(main.join("tracked.o"), "").unwrap();
+        git(&["init", "--quiet"]);
+        git(&["add", "--force", "."]);
+        git(&["commit", "--quiet", "--message", "all"]);
+        let linked = playground.text(&format!("linked-{unread}"));
+        git(&["worktree", "add", "--quiet", &linked]);
+        std::fs::write(format!("{linked}/made.o"), "").unwrap();
+
+        let mut request = create_request(&linked);
+        request.selection.gitignore = true;
+        let events = agent.start_backup(&request).await;
+        let CreateEvent::Uploaded(archive) = agent.finish_backup(events, &store).await else {
+            panic!("not uploaded");
+        };
+        assert_eq!(archive.report.unread_indexes.count, unread);
+        // `.git`, `.gitignore` and what is tracked; and the rest, if that is not known.
+        assert_eq!(archive.counts.files, 3 + unread);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_directory_and_one_with_everything_left_out() {
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);

@@ -239,6 +239,28 @@ fn patterns_leave_things_out() {
 }
 
 #[test]
+fn an_archive_is_not_in_itself() {
+    let playground = Playground::new();
+    playground.small_tree("source");
+    let plain = succeed(&playground, &["create", "source", "-o", "x.sqsh"]);
+    // What is there already is to be replaced, and not in the archive either.
+    for _ in 0..2 {
+        let said = succeed(&playground, &["create", "source", "-o", "source/x.sqsh"]);
+        assert_eq!(said, plain);
+    }
+    let output = Command::new(PROGRAM)
+        .args(["create", "source", "--output", "-"])
+        .current_dir(playground.path(""))
+        .stdout(std::fs::File::create(playground.path("source/x.sqsh")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), plain);
+    // Another file of that kind is.
+    let said = succeed(&playground, &["create", "source", "-o", "source/y.sqsh"]);
+    assert!(said.starts_with("3 files"), "{said}");
+}
+
+#[test]
 fn a_damaged_archive_is_noticed() {
     let playground = Playground::new();
     playground.small_tree("source");

@@ -118,7 +118,7 @@ fn excludes_are_gitignore_patterns_relative_to_the_directory() {
 fn a_pattern_that_is_none_is_named() {
     let source = tempfile::tempdir().unwrap();
     let handle = Source::open(source.path()).unwrap();
-    let selection = excludes(&["fine", "a{b"]);
+    let selection = excludes(&["fine", "a[b"]);
     let result = scan::scan(handle, &selection, &mut (), &Control::default());
     assert!(
         matches!(result, Err(ScanError::Pattern { index: 1, .. })),
@@ -235,6 +235,23 @@ fn gitignore_means_what_git_means() {
     let (decisions, _) = decide(&repository, &selection);
     assert!(decisions.included.contains(&"top/private/key".to_owned()));
     assert!(!decisions.included.contains(&"top/a.o".to_owned()));
+}
+
+#[test]
+fn a_scan_can_be_cancelled_in_the_middle_of_a_directory() {
+    struct Impatient<'a>(&'a Control);
+    impl Observer for Impatient<'_> {
+        fn included(&mut self, _: &Path) {
+            self.0.cancel();
+        }
+    }
+    let source = tempfile::tempdir().unwrap();
+    plant(source.path(), &["a", "b"]);
+    let control = Control::default();
+    let handle = Source::open(source.path()).unwrap();
+    let selection = Selection::default();
+    let result = scan::scan(handle, &selection, &mut Impatient(&control), &control);
+    assert!(matches!(result, Err(ScanError::Cancelled)), "{result:?}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ pub(crate) fn report() -> BackupReport {
             change: ChangeKind::Vanished,
         }),
         other_file_systems: one("mnt".to_owned()),
+        unread_indexes: one("clone".to_owned()),
         dropped_xattrs: one(DroppedXattr {
             path: "file".into(),
             name: "system.name".into(),

@@ -1,29 +1,40 @@
-//! Which entries are left out, by `.gitignore` rules as gitignore(5) has them.
+//! Which entries are left out, as gitignore(5) has it.
 //!
-//! The matching of one file's patterns is crate `ignore`'s. Which files apply
-//! to a path, and which of them wins, is decided here, because crate `ignore`'s
-//! own walker opens files by path, and ours must not.
+//! Which files of patterns apply to a path, and which of them wins, is decided
+//! here; [`patterns`] has what one of them says, and [`index`] which files are
+//! tracked. Git's own files are only read, and only below handles of
+//! directories: none of its programs is run.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
+    io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
-use ignore::{
-    Match,
-    gitignore::{Gitignore, GitignoreBuilder},
-};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat},
+    fs::{FileType, Mode, OFlags, fstat, openat},
     io::{Errno, read},
 };
 
-use super::{Exclusion, ScanError, Selection, Source, source::open_file};
+use super::{Exclusion, ScanError, Selection, Source, Tally, source::open_file, to_path};
+
+mod glob;
+mod globs;
+mod index;
+mod patterns;
+mod repository;
+
+use patterns::Patterns;
+use repository::{GitDirectory, Repository, Room, is_repository};
+
+/// The name of a repository's own files.
+const GIT: &[u8] = b".git";
 
 /// A longer file of patterns is not one: it would cost more to match than to store.
 const LONGEST_PATTERN_FILE: usize = 4 << 20;
@@ -31,199 +42,268 @@ const LONGEST_PATTERN_FILE: usize = 4 << 20;
 /// What every `CACHEDIR.TAG` begins with.
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
+/// What git leaves out of a directory.
+#[derive(Clone)]
+pub(super) enum View {
+    /// Nothing.
+    All,
+    /// What patterns say, if there are any, but for what is tracked.
+    Ruled(Option<Rc<GitRules>>),
+    /// All but what is tracked: patterns leave the directory itself out.
+    Tracked(Rc<Repository>),
+}
+
 /// Patterns of one directory and, behind it, those of the directories above.
 pub(super) struct GitRules {
-    /// Bytes of the path (relative to the source) that lead to this directory,
+    /// Bytes of a path, as [`Rules::whole`] gives it, that lead to this directory,
     /// with the slash after them.
     prefix: usize,
-    /// For directories above the source: the path from there to the source,
-    /// with a slash at its end.
-    above: Vec<u8>,
     /// Strongest first: `.gitignore`, then, at a repository's root,
     /// `.git/info/exclude`.
-    matchers: Vec<Gitignore>,
+    patterns: Vec<Patterns>,
     parent: Option<Rc<GitRules>>,
+    /// The one that the directory is in.
+    repository: Option<Rc<Repository>>,
 }
 
 impl GitRules {
-    /// Whether git would leave `path` out, by rules of this directory or one
-    /// above. The innermost directory that has something to say decides.
-    fn excludes(&self, path: &[u8], is_directory: bool) -> bool {
-        let mut rules = self;
-        loop {
-            let joined;
-            let relative = if rules.above.is_empty() {
-                &path[rules.prefix..]
-            } else {
-                joined = [&rules.above, path].concat();
-                &joined
-            };
-            for matcher in &rules.matchers {
-                match matcher.matched(as_path(relative), is_directory) {
-                    Match::Ignore(_) => return true,
-                    Match::Whitelist(_) => return false,
-                    Match::None => {}
-                }
+    /// Whether patterns of this directory, or of one above, leave `path` out. The
+    /// innermost directory that has something to say decides.
+    fn exclude(&self, path: &[u8], is_directory: bool) -> bool {
+        let mut rules = Some(self);
+        while let Some(GitRules {
+            prefix,
+            patterns,
+            parent,
+            ..
+        }) = rules
+        {
+            let said = patterns
+                .iter()
+                .find_map(|patterns| patterns.keep(&path[*prefix..], is_directory));
+            if let Some(keep) = said {
+                return !keep;
             }
-            match &rules.parent {
-                Some(parent) => rules = parent,
-                None => return false,
-            }
+            rules = parent.as_deref();
+        }
+        false
+    }
+}
+
+impl Drop for GitRules {
+    /// One after the other: a directory can be deeper than a stack.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut rules) = next.and_then(Rc::into_inner) {
+            next = rules.parent.take();
         }
     }
 }
 
 /// The rules of a [`Selection`].
 pub(super) struct Rules {
-    excludes: Gitignore,
+    excludes: Patterns,
     gitignore: bool,
+    /// The path from the root of the repository to the source, with a slash in
+    /// the end, if the source is below it.
+    above: Vec<u8>,
+    room: Room,
+    /// Roots of repositories whose index could not be read.
+    pub(super) unread_indexes: Tally<PathBuf>,
 }
 
 impl Rules {
     pub(super) fn new(selection: &Selection) -> Result<Self, ScanError> {
-        let mut builder = GitignoreBuilder::new("");
+        let mut excludes = Patterns::default();
         for (index, pattern) in selection.excludes.iter().enumerate() {
-            let problem = |error: ignore::Error| ScanError::Pattern {
-                index,
-                message: error.to_string(),
-            };
-            builder.add_line(None, pattern).map_err(problem)?;
+            excludes
+                .add(pattern.as_bytes())
+                .map_err(|problem| ScanError::Pattern {
+                    index,
+                    message: problem.to_owned(),
+                })?;
         }
-        let excludes = builder.build().map_err(|error| ScanError::Pattern {
-            index: 0,
-            message: error.to_string(),
-        })?;
         Ok(Self {
             excludes,
             gitignore: selection.gitignore,
+            above: Vec::new(),
+            room: Room::default(),
+            unread_indexes: Tally::default(),
         })
     }
 
-    /// Why `path`, relative to the source, is to be left out, if it is.
-    pub(super) fn exclusion(
+    /// How to see `path`, relative to the source, in a directory that is seen as
+    /// `view`; or why it is left out.
+    pub(super) fn judge(
         &self,
-        git: Option<&GitRules>,
+        view: &View,
         path: &[u8],
         is_directory: bool,
-    ) -> Option<Exclusion> {
-        if !self.excludes.is_empty() {
-            match self.excludes.matched(as_path(path), is_directory) {
-                Match::Ignore(_) => return Some(Exclusion::Excludes),
-                Match::Whitelist(_) => return None,
-                Match::None => {}
+    ) -> Result<View, Exclusion> {
+        let asked_for = match self.excludes.keep(path, is_directory) {
+            Some(false) => return Err(Exclusion::Excludes),
+            Some(true) => true,
+            None => false,
+        };
+        let repository = match view {
+            View::All => return Ok(View::All),
+            View::Tracked(repository) => Some(repository),
+            // Git applies no patterns to its own files.
+            View::Ruled(_) if is_git(path) => return Ok(View::All),
+            View::Ruled(Some(rules))
+                if !asked_for && rules.exclude(&self.whole(path), is_directory) =>
+            {
+                rules.repository.as_ref()
             }
-        }
-        git.is_some_and(|git| git.excludes(path, is_directory))
-            .then_some(Exclusion::Gitignore)
+            View::Ruled(_) => return Ok(view.clone()),
+        };
+        repository
+            .and_then(|repository| repository.keeps(&self.whole(path), is_directory))
+            .ok_or(Exclusion::Gitignore)
     }
 
-    /// The rules that hold in the directory the scan starts from: those of its
-    /// parents, if it is inside a repository.
-    pub(super) fn above(&self, source: &Source) -> Option<Rc<GitRules>> {
-        if !self.gitignore || is_repository(source.root()) {
-            return None;
+    /// The path from the root of the repository that the source is in.
+    fn whole<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+        if self.above.is_empty() {
+            return Cow::Borrowed(path);
         }
-        let mut parents: Vec<(OwnedFd, Vec<u8>)> = Vec::new();
-        let mut above = Vec::new();
-        let mut path = source.path();
-        loop {
-            let (parent, name) = (path.parent()?, path.file_name()?);
-            let below = parents.last().map_or(source.root(), |(fd, _)| fd.as_fd());
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let directory = openat(below, "..", flags, Mode::empty()).ok()?;
-            above = [name.as_bytes(), b"/", &above].concat();
-            path = parent;
-            let found = is_repository(directory.as_fd());
-            parents.push((directory, above.clone()));
-            if found {
-                break;
-            }
-        }
-        let mut rules = None;
-        for (directory, above) in parents.into_iter().rev() {
-            let matchers = pattern_files(directory.as_fd(), true, true);
-            rules = Some(Rc::new(GitRules {
-                prefix: 0,
-                above,
-                matchers,
-                parent: rules,
-            }));
-        }
-        rules
+        Cow::Owned([&self.above, path].concat())
     }
 
-    /// The rules that hold in a directory, given those of its parent and
-    /// whether it has entries of these names.
+    /// How the directory is seen that the scan starts from: by the rules of those
+    /// above it, if it is inside a repository.
+    pub(super) fn above(&mut self, source: &Source) -> View {
+        if !self.gitignore {
+            return View::All;
+        }
+        let mut view = View::Ruled(None);
+        let parents = parents_in_repository(source).unwrap_or_default();
+        let Some((_, root)) = parents.last() else {
+            return view;
+        };
+        let below_root = |path: &Path| match path.strip_prefix(root) {
+            Ok(path) if path != Path::new("") => [path.as_os_str().as_bytes(), b"/"].concat(),
+            _ => Vec::new(),
+        };
+        self.above = below_root(source.path());
+        if self
+            .above
+            .split(|&byte| byte == b'/')
+            .any(|name| name == GIT)
+        {
+            return View::All;
+        }
+        for (directory, path) in parents.iter().rev() {
+            view = if path == root {
+                match self.root(source, directory.as_fd(), path, 0) {
+                    Ok(view) => view,
+                    Err(_) => {
+                        self.unread_indexes.add(PathBuf::new());
+                        return View::All;
+                    }
+                }
+            } else {
+                ruled(&view, directory.as_fd(), below_root(path).len())
+            };
+        }
+        view
+    }
+
+    /// How a directory is seen from inside that is `view` from outside, and has
+    /// entries of these names or not.
     pub(super) fn enter(
-        &self,
-        parent: Option<&Rc<GitRules>>,
+        &mut self,
+        view: &View,
+        source: &Source,
         directory: BorrowedFd<'_>,
-        prefix: usize,
+        path: &[u8],
         has_patterns: bool,
         has_git: bool,
-    ) -> Option<Rc<GitRules>> {
-        if !self.gitignore || !(has_patterns || has_git) {
-            return parent.cloned();
+    ) -> View {
+        if !self.gitignore {
+            return View::All;
         }
-        let is_root = has_git && is_repository(directory);
-        let matchers = pattern_files(directory, has_patterns, is_root);
-        let parent = if is_root { None } else { parent.cloned() };
-        Some(Rc::new(GitRules {
+        let slash = usize::from(!path.is_empty());
+        let prefix = self.above.len() + path.len() + slash;
+        if has_git && !matches!(view, View::Tracked(_)) && is_repository(directory) {
+            let place = source.path().join(OsStr::from_bytes(path));
+            return match self.root(source, directory, &place, prefix) {
+                Ok(view) => view,
+                Err(_) => {
+                    self.unread_indexes.add(to_path(path));
+                    View::All
+                }
+            };
+        }
+        if has_patterns {
+            return ruled(view, directory, prefix);
+        }
+        view.clone()
+    }
+
+    /// How the root of a repository is seen, at the absolute `path`.
+    ///
+    /// # Errors
+    /// If it cannot be told what is tracked.
+    fn root(
+        &self,
+        source: &Source,
+        directory: BorrowedFd<'_>,
+        path: &Path,
+        prefix: usize,
+    ) -> io::Result<View> {
+        let git = GitDirectory::find(directory, path, source)?;
+        let repository = Repository::open(&git, prefix, &self.room)?;
+        let gitignore = read_small_file(directory, b".gitignore", LONGEST_PATTERN_FILE).ok();
+        let texts = [gitignore, git.exclude(source).ok()];
+        let patterns = texts.iter().flatten().map(|text| Patterns::of_file(text));
+        Ok(View::Ruled(Some(Rc::new(GitRules {
             prefix,
-            above: Vec::new(),
-            matchers,
-            parent,
-        }))
+            patterns: patterns.collect(),
+            parent: None,
+            repository: Some(Rc::new(repository)),
+        }))))
     }
 }
 
-fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-/// Whether a directory is the root of a working tree. In linked working trees
-/// and submodules, `.git` is a file.
-fn is_repository(directory: BorrowedFd<'_>) -> bool {
-    statat(directory, ".git", AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
-        matches!(
-            FileType::from_raw_mode(stat.st_mode),
-            FileType::Directory | FileType::RegularFile
-        )
-    })
-}
-
-fn pattern_files(directory: BorrowedFd<'_>, patterns: bool, is_root: bool) -> Vec<Gitignore> {
-    let mut matchers = Vec::new();
-    if patterns && let Ok(text) = read_small_file(directory, b".gitignore", LONGEST_PATTERN_FILE) {
-        matchers.push(parse(&text));
-    }
-    if is_root && let Ok(text) = read_info_exclude(directory) {
-        matchers.push(parse(&text));
-    }
-    matchers.retain(|matcher| !matcher.is_empty());
-    matchers
-}
-
-fn read_info_exclude(directory: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let git = openat(directory, ".git", flags, Mode::empty())?;
-    let info = openat(&git, "info", flags, Mode::empty())?;
-    read_small_file(info.as_fd(), b"exclude", LONGEST_PATTERN_FILE)
-}
-
-/// The patterns of one file. As with git, a line that is no pattern matches
-/// nothing; so does one that is not UTF-8, which keeps files in.
-fn parse(text: &[u8]) -> Gitignore {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut builder = GitignoreBuilder::new("");
-    for line in text.split(|&byte| byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Ok(line) = str::from_utf8(line) {
-            // An error leaves the builder as it was.
-            let _ = builder.add_line(None, line);
+/// The directories above the source, the innermost first, up to the root of the
+/// repository; none if the source is a root itself, or is in no repository.
+fn parents_in_repository(source: &Source) -> Option<Vec<(OwnedFd, &Path)>> {
+    let mut parents: Vec<(OwnedFd, &Path)> = Vec::new();
+    loop {
+        let (directory, path) = match parents.last() {
+            Some((directory, path)) => (directory.as_fd(), *path),
+            None => (source.root(), source.path()),
+        };
+        if is_repository(directory) {
+            return Some(parents);
         }
+        let above = path.parent()?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(directory, "..", flags, Mode::empty()).ok()?;
+        parents.push((opened, above));
     }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+/// How a directory is seen that has a `.gitignore`.
+fn ruled(view: &View, directory: BorrowedFd<'_>, prefix: usize) -> View {
+    let View::Ruled(parent) = view else {
+        return view.clone();
+    };
+    let Ok(text) = read_small_file(directory, b".gitignore", LONGEST_PATTERN_FILE) else {
+        return view.clone();
+    };
+    View::Ruled(Some(Rc::new(GitRules {
+        prefix,
+        patterns: vec![Patterns::of_file(&text)],
+        parent: parent.clone(),
+        repository: parent.as_ref().and_then(|parent| parent.repository.clone()),
+    })))
+}
+
+/// Whether a path is that of a repository's own files.
+fn is_git(path: &[u8]) -> bool {
+    path.rsplit(|&byte| byte == b'/').next() == Some(GIT)
 }
 
 /// Whether a directory that has an entry `CACHEDIR.TAG` is a cache.
@@ -263,4 +343,23 @@ fn read_start(directory: BorrowedFd<'_>, name: &[u8], length: usize) -> Result<V
     }
     text.truncate(filled);
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_directories_of_any_depth_are_dropped() {
+        let mut rules: Option<Rc<GitRules>> = None;
+        for _ in 0..1_000_000 {
+            rules = Some(Rc::new(GitRules {
+                prefix: 0,
+                patterns: Vec::new(),
+                parent: rules,
+                repository: None,
+            }));
+        }
+        drop(rules);
+    }
 }

@@ -48,6 +48,8 @@ pub struct Source {
     path: PathBuf,
     has_openat2: bool,
     read_through: Vec<PathBuf>,
+    looked_into: Vec<PathBuf>,
+    left_out: Vec<(u64, u64)>,
 }
 
 impl Source {
@@ -69,6 +71,8 @@ impl Source {
             path,
             has_openat2,
             read_through: Vec::new(),
+            looked_into: Vec::new(),
+            left_out: Vec::new(),
         })
     }
 
@@ -79,6 +83,33 @@ impl Source {
             read_through: directories,
             ..self
         }
+    }
+
+    /// Directories, by absolute paths without links, in which the index of a
+    /// repository may be read whose working tree is elsewhere. In this directory
+    /// it always may.
+    pub fn looking_into(self, directories: Vec<PathBuf>) -> Self {
+        Self {
+            looked_into: directories,
+            ..self
+        }
+    }
+
+    /// Files, by device and inode, that are as good as not there: the archive.
+    pub fn leaving_out(self, files: Vec<(u64, u64)>) -> Self {
+        Self {
+            left_out: files,
+            ..self
+        }
+    }
+
+    pub(crate) fn may_look_into(&self, path: &Path) -> bool {
+        let mut allowed = self.looked_into.iter().chain([&self.path]);
+        allowed.any(|directory| path.starts_with(directory))
+    }
+
+    pub(crate) fn leaves_out(&self, file: (u64, u64)) -> bool {
+        self.left_out.contains(&file)
     }
 
     pub(crate) fn reads_through(&self, directory: &Path) -> bool {

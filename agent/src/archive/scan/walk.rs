@@ -4,17 +4,15 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Path, PathBuf},
-    rc::Rc,
 };
 
 use rustix::{
-    fs::{Access, AtFlags, FileType, RawDir, Stat, accessat, fstat, readlinkat, statat},
+    fs::{Access, AtFlags, FileType, Stat, accessat, fstat, readlinkat, statat},
     io::Errno,
     process::geteuid,
 };
@@ -22,7 +20,8 @@ use rustix::{
 use super::{
     Change, ChangeKind, Control, Exclusion, Metadata, NodeId, Observer, OnUnreadable, ScanError,
     Selection, Source, Tree, Unreadable, errno_means_gone,
-    rules::{GitRules, Rules, is_cache},
+    listing::Listing,
+    rules::{Rules, View, is_cache},
     tree::{DirectoryId, EntryId, Kind, Node, TextId, plain_kind},
     xattrs::{XattrSet, read_from_file, read_from_name},
 };
@@ -40,8 +39,8 @@ pub fn scan(
     observer: &mut dyn Observer,
     control: &Control,
 ) -> Result<Tree, ScanError> {
-    let rules = Rules::new(selection)?;
-    let git = rules.above(&source);
+    let mut rules = Rules::new(selection)?;
+    let view = rules.above(&source);
     let mut walker = Walker {
         tree: Tree::new(source, selection.on_unreadable),
         selection,
@@ -53,7 +52,7 @@ pub fn scan(
         may_read_all: geteuid().is_root(),
         buffer: Vec::with_capacity(DIRECTORY_BUFFER),
     };
-    walker.begin(git)?;
+    walker.begin(view)?;
     while let Some(pending) = walker.pending.pop() {
         if control.is_cancelled() {
             return Err(ScanError::Cancelled);
@@ -61,6 +60,7 @@ pub fn scan(
         walker.directory(pending)?;
     }
     let mut tree = walker.tree;
+    tree.report.unread_indexes = walker.rules.unread_indexes;
     tree.shrink();
     tree.counts.unreadable = tree.report.unreadable.count();
     tree.counts.changed = tree.report.changes.count();
@@ -82,7 +82,7 @@ struct Pending {
     parent_device: Option<u64>,
     /// Known to be another file system that is not to be entered.
     foreign: bool,
-    git: Option<Rc<GitRules>>,
+    view: View,
 }
 
 struct Walker<'a> {
@@ -98,16 +98,8 @@ struct Walker<'a> {
     buffer: Vec<u8>,
 }
 
-/// What `getdents64` says of one entry.
-struct Listed {
-    /// In the vector of names.
-    start: usize,
-    end: usize,
-    file_type: FileType,
-}
-
 impl Walker<'_> {
-    fn begin(&mut self, git: Option<Rc<GitRules>>) -> Result<(), ScanError> {
+    fn begin(&mut self, view: View) -> Result<(), ScanError> {
         let fd = self.tree.source.root();
         let stat = fstat(fd).map_err(|errno| self.source_error(errno))?;
         let node = self.tree.add_node(Node {
@@ -121,7 +113,7 @@ impl Walker<'_> {
             name,
             parent_device: None,
             foreign: false,
-            git,
+            view,
         });
         Ok(())
     }
@@ -157,7 +149,7 @@ impl Walker<'_> {
             self.keep_empty(&pending, &path);
             return Ok(());
         }
-        let (names, mut listed) = match self.list(&fd) {
+        let listing = match Listing::read(&fd, &mut self.buffer) {
             Ok(listing) => listing,
             Err(errno) => {
                 self.lost(&path, errno);
@@ -165,32 +157,29 @@ impl Walker<'_> {
             }
         };
         let id = self.begin_directory(&pending);
-
-        listed.sort_unstable_by(|a, b| names[a.start..a.end].cmp(&names[b.start..b.end]));
-        let has = |name: &[u8]| {
-            listed
-                .binary_search_by(|entry| names[entry.start..entry.end].cmp(name))
-                .is_ok()
-        };
         let only_tag = self.selection.exclude_caches
             && !path.is_empty()
-            && has(b"CACHEDIR.TAG")
+            && listing.has(b"CACHEDIR.TAG")
             && is_cache(fd.as_fd());
+        let view = self.rules.enter(
+            &pending.view,
+            &self.tree.source,
+            fd.as_fd(),
+            &path,
+            listing.has(b".gitignore"),
+            listing.has(b".git"),
+        );
         if !path.is_empty() {
             path.push(b'/');
         }
-        let git = self.rules.enter(
-            pending.git.as_ref(),
-            fd.as_fd(),
-            path.len(),
-            has(b".gitignore"),
-            has(b".git"),
-        );
 
         let below = self.pending.len();
         let prefix = path.len();
-        for entry in &listed {
-            let name = &names[entry.start..entry.end];
+        for (name, file_type) in listing.iter() {
+            // A directory may have any number of entries, and rules.
+            if self.control.is_cancelled() {
+                return Err(ScanError::Cancelled);
+            }
             path.truncate(prefix);
             path.extend_from_slice(name);
             if only_tag && name != b"CACHEDIR.TAG" {
@@ -203,8 +192,8 @@ impl Walker<'_> {
                 device,
                 path: &path,
                 name,
-                file_type: entry.file_type,
-                git: git.as_ref(),
+                file_type,
+                view: &view,
             };
             self.entry(&found)?;
         }
@@ -243,27 +232,6 @@ impl Walker<'_> {
         Ok((fd, stat, xattrs))
     }
 
-    fn list(&mut self, directory: &OwnedFd) -> Result<(Vec<u8>, Vec<Listed>), Errno> {
-        let mut names = Vec::new();
-        let mut listed = Vec::new();
-        let spare: &mut [MaybeUninit<u8>] = self.buffer.spare_capacity_mut();
-        let mut entries = RawDir::new(directory, spare);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                let start = names.len();
-                names.extend_from_slice(name);
-                listed.push(Listed {
-                    start,
-                    end: names.len(),
-                    file_type: entry.file_type(),
-                });
-            }
-        }
-        Ok((names, listed))
-    }
-
     fn entry(&mut self, found: &Found<'_>) -> Result<(), ScanError> {
         let mut stat = None;
         let file_type = match found.file_type {
@@ -278,18 +246,18 @@ impl Walker<'_> {
             known => known,
         };
         let is_directory = file_type == FileType::Directory;
-        if let Some(why) =
-            self.rules
-                .exclusion(found.git.map(|git| &**git), found.path, is_directory)
-        {
-            self.excluded(found.path, why);
-            return Ok(());
-        }
+        let view = match self.rules.judge(found.view, found.path, is_directory) {
+            Ok(view) => view,
+            Err(why) => {
+                self.excluded(found.path, why);
+                return Ok(());
+            }
+        };
         let Some(stat) = stat.or_else(|| self.stat(found)) else {
             return Ok(());
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => self.add_directory(found, &stat),
+            FileType::Directory => self.add_directory(found, &stat, view),
             file_type => self.add_other(found, &stat, file_type),
         }
     }
@@ -308,7 +276,12 @@ impl Walker<'_> {
         }
     }
 
-    fn add_directory(&mut self, found: &Found<'_>, stat: &Stat) -> Result<(), ScanError> {
+    fn add_directory(
+        &mut self,
+        found: &Found<'_>,
+        stat: &Stat,
+        view: View,
+    ) -> Result<(), ScanError> {
         let name = self.tree.add_text(found.name)?;
         let node = self.tree.add_node(Node {
             kind: Kind::Omitted,
@@ -321,7 +294,7 @@ impl Walker<'_> {
             name,
             parent_device: Some(found.device),
             foreign: stat.st_dev != found.device && !self.may_cross(found.path),
-            git: found.git.cloned(),
+            view,
         });
         self.included(found.path, 0);
         Ok(())
@@ -333,6 +306,10 @@ impl Walker<'_> {
         stat: &Stat,
         file_type: FileType,
     ) -> Result<(), ScanError> {
+        let inode = (stat.st_dev, stat.st_ino);
+        if self.tree.source.leaves_out(inode) {
+            return Ok(());
+        }
         let size = match file_type {
             FileType::RegularFile => stat.st_size as u64,
             _ => 0,
@@ -345,7 +322,6 @@ impl Walker<'_> {
             self.excluded(found.path, Exclusion::ExcludeLargerThan);
             return Ok(());
         }
-        let inode = (stat.st_dev, stat.st_ino);
         let known = match stat.st_nlink {
             1 => None,
             _ => self.links.get(&inode).copied(),
@@ -497,7 +473,7 @@ struct Found<'a> {
     path: &'a [u8],
     name: &'a [u8],
     file_type: FileType,
-    git: Option<&'a Rc<GitRules>>,
+    view: &'a View,
 }
 
 pub(crate) fn to_path(bytes: &[u8]) -> PathBuf {
