@@ -26,7 +26,8 @@ fn handles() -> Vec<Value> {
     let none = json!({ "count": 0, "first": [] });
     let left_out = json!({ "count": 1, "first": [{ "path": "dev", "what": "device" }] });
     let report = json!({
-        "unreadable": none, "changed": none, "otherFileSystems": none, "droppedXattrs": none,
+        "unreadable": none, "changed": none, "otherFileSystems": none, "unreadIndexes": none,
+        "droppedXattrs": none,
     });
     let moment = "2026-02-23T10:11:12.345Z";
     let compression = json!({ "format": "zstd", "level": 3, "threads": 1, "blockSize": 4096 });
