@@ -190,7 +190,7 @@ async fn options_of_every_method(stage: Arc<Stage>) {
         refused(&sandbox, method, args.clone(), field, nearest).await;
         refused(&sandbox.clone().bare_stub(), method, args, field, nearest).await;
     }
-    let far: Value = json!([{ "keepYears": 3, "keepLast": 1 }]);
+    let far: Value = json!([{ "keepForever": 3, "keepLast": 1 }]);
     let error = sandbox
         .call::<Value>("pruneBackups", far)
         .await

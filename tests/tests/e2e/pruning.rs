@@ -66,7 +66,7 @@ async fn stored(stage: &Stage, sandbox: &Sandbox, backups: &[(i64, i64)]) -> Vec
         stage.bucket.put(&metadata_key(&id), metadata).await;
         ids.push(id);
     }
-    call(sandbox, "reindexBackups", json!({})).await;
+    let _: Value = sandbox.call("reindexBackups", json!([])).await.unwrap();
     assert_eq!(listed(sandbox).await, ids);
     ids
 }

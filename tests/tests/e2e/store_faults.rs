@@ -375,6 +375,9 @@ async fn objects_that_go_under_what_is_put_back(stage: Arc<Stage>) {
             .await
             .unwrap();
         assert_eq!(sandbox.status().await["autoRestore"], json!([]));
+        // The first backup says that the container is another one.
+        let refused = sandbox.create_backup(json!({ "dir": "/workspace" })).await;
+        assert_eq!(refused.unwrap_err().code(), "OPERATION_INTERRUPTED");
     }
     sandbox.run("echo x > file").await;
     let backup = sandbox.backup("/workspace").await;

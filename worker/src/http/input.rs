@@ -44,7 +44,10 @@ async fn no_body(request: &mut Request, method: &Row) -> Result<()> {
     if body.is_empty() {
         return Ok(());
     }
-    method.takes_none("body", Input::from_json(&body, method.code)?)
+    match Input::from_json(&body, method.code)? {
+        Input::Null => Ok(()),
+        body => method.takes_none("body", body),
+    }
 }
 
 fn parameters(request: &Request) -> Result<Input> {
