@@ -7,7 +7,7 @@ use sandbox_agent::{
     archive::scan::{self, Control, Selection, Source},
     archive::squashfs::writer::{self, FileSink, Options},
 };
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::default();

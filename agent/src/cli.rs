@@ -278,7 +278,7 @@ fn inspect(file: &Path, json: bool) -> Result<()> {
          {} files, {} directories, {} symbolic links, {} special files\n",
         description.compression,
         description.block_size,
-        sandbox_shared::backup::iso8601(modified),
+        sandbox_shared::metadata::iso8601(modified),
         description.bytes_used,
         description.inodes,
         description.fragments,

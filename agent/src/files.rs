@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sandbox_shared::{
     Result, SandboxError, Verb,
-    backup::iso8601,
     files::{ExistsResult, FileInfo, FileType, ListFilesResult},
+    metadata::iso8601,
     rules,
 };
 use tokio::io::AsyncWriteExt;

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    backup::{BackupId, BackupMetadata, Compression, EntryCounts, Ttl},
+    compression::Compression,
     error::{Result, SandboxError},
+    handle::{BackupId, Ttl},
+    metadata::{BackupMetadata, EntryCounts},
     report::Listed,
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{protocol::Exec, rules};
+use crate::rules;
 
 /// What `exec` takes beside the command.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,20 +45,6 @@ pub struct ExecRequest {
     /// [`ExecOptions::stdin`]
     #[serde(default)]
     pub stdin: Option<String>,
-}
-
-impl From<ExecRequest> for Exec {
-    fn from(request: ExecRequest) -> Self {
-        Self {
-            command: request.command,
-            options: ExecOptions {
-                cwd: request.cwd,
-                env: request.env,
-                timeout: request.timeout,
-                stdin: request.stdin,
-            },
-        }
-    }
 }
 
 /// What `exec` gives. A command that fails is a result, not an error.

@@ -9,9 +9,12 @@
 
 pub mod backup;
 pub mod catalogue;
+pub mod compression;
 pub mod error;
 pub mod files;
+pub mod handle;
 pub mod log;
+pub mod metadata;
 pub mod methods;
 pub mod operation;
 pub mod progress;
@@ -19,15 +22,18 @@ pub mod protocol;
 pub mod report;
 pub mod request;
 pub mod rules;
+pub mod selection;
 pub mod status;
+pub mod strategy;
 pub mod verification;
 
-pub use backup::{
-    ArchiveChecksum, BackupId, BackupMetadata, BackupOptions, Compression, CompressionFormat,
-    DirectoryBackup, EntryCounts, OnUnreadable, RestoreBackupResult, RestoreRequest, Selection,
-    Strategy, Ttl,
-};
+pub use backup::{BackupOptions, RestoreBackupResult, RestoreRequest};
+pub use compression::{Compression, CompressionFormat};
 pub use error::{ErrorCode, Failure, Result, SandboxError, Verb};
+pub use handle::{BackupId, DirectoryBackup, Ttl};
+pub use metadata::{ArchiveChecksum, BackupMetadata, EntryCounts};
+pub use selection::{OnUnreadable, Selection};
+pub use strategy::Strategy;
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::{BackupId, Strategy},
     error::{Result, SandboxError},
+    handle::BackupId,
     progress::{OperationKind, Phase},
+    strategy::Strategy,
 };
 
 /// Entries of a page of the log when nothing else is asked for.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use time::OffsetDateTime;
 
 use crate::{
-    backup::{BackupId, DirectoryBackup},
     error::{ErrorCode, Result, SandboxError},
+    handle::{BackupId, DirectoryBackup},
 };
 
 /// Longest id of an operation, in bytes.

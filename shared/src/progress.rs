@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    backup::{BackupId, Strategy},
-    protocol::CreateProgress,
-};
+use crate::{handle::BackupId, protocol::CreateProgress, strategy::Strategy};
 
 /// What kind of operation it is, named after its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    backup::{ArchiveChecksum, BackupId, Compression, EntryCounts, Selection, Strategy},
+    compression::Compression,
     error::SandboxError,
+    handle::BackupId,
+    metadata::{ArchiveChecksum, EntryCounts},
     report::{BackupPreview, BackupReport, LeftOutEntry, Listed},
+    selection::Selection,
+    strategy::Strategy,
     verification::ArchiveVerification,
 };
 
@@ -429,6 +433,20 @@ pub struct Exec {
     /// Working directory, environment, timeout, input.
     #[serde(flatten)]
     pub options: crate::files::ExecOptions,
+}
+
+impl From<crate::files::ExecRequest> for Exec {
+    fn from(request: crate::files::ExecRequest) -> Self {
+        Self {
+            command: request.command,
+            options: crate::files::ExecOptions {
+                cwd: request.cwd,
+                env: request.env,
+                timeout: request.timeout,
+                stdin: request.stdin,
+            },
+        }
+    }
 }
 
 #[cfg(test)]

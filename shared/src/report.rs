@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::{DirectoryBackup, EntryCounts};
+use crate::{handle::DirectoryBackup, metadata::EntryCounts};
 
 /// How many there were, and which came first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    backup::Compression,
+    compression::Compression,
     error::{ErrorCode, Result, SandboxError},
 };
 
@@ -244,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::backup::CompressionFormat;
+    use crate::compression::CompressionFormat;
 
     #[test]
     fn allowed_directories() {

@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::{DirectoryBackup, Strategy},
-    error::SandboxError,
-    progress::Operation,
-    protocol::MountStatus,
+    error::SandboxError, handle::DirectoryBackup, progress::Operation, protocol::MountStatus,
+    strategy::Strategy,
 };
 
 /// What `status` gives.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::BackupId;
+use crate::handle::BackupId;
 
 /// Most problems that are told of one archive.
 pub const MAX_PROBLEMS: usize = 100;

@@ -4,9 +4,9 @@
 
 use proptest::prelude::*;
 use sandbox_shared::{
-    DirectoryBackup, ErrorCode, RestoreRequest, backup::BackupMetadata, catalogue::BackupRecord,
-    log::LogEntry, methods, progress::Operation, protocol::MountStatus, report::CreatedBackup,
-    request::Input, status::AutoRestoreStatus,
+    DirectoryBackup, ErrorCode, RestoreRequest, catalogue::BackupRecord, log::LogEntry,
+    metadata::BackupMetadata, methods, progress::Operation, protocol::MountStatus,
+    report::CreatedBackup, request::Input, status::AutoRestoreStatus,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

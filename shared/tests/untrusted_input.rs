@@ -12,9 +12,9 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use sandbox_shared::{
     DirectoryBackup, ErrorCode, Result,
-    backup::BackupMetadata,
     catalogue::BackupRecord,
     error::from_json,
+    metadata::BackupMetadata,
     methods::{self, Method},
     request::Input,
     rules::{AllowedRoots, MAX_EXCLUDES, MAX_NAME_CHARS, MAX_PATH_BYTES},

@@ -5,7 +5,7 @@ use std::{pin::pin, rc::Rc};
 use futures_util::future::{Either, select};
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError, Verb,
-    backup::iso8601,
+    metadata::iso8601,
     progress::{Operation, OperationKind},
 };
 use serde::de::DeserializeOwned;

@@ -12,7 +12,7 @@ use sandbox_agent::archive::{
     image,
     squashfs::{reader, writer::Options},
 };
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 use tempfile::TempDir;
 
 use crate::{

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::fs::FileType;
 use sandbox_agent::archive::squashfs::reader::{self, FileSource, ReadAt};
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 
 use crate::{foreign::mksquashfs, harness::*, view::*, zoo::node};
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sandbox_agent::archive::{image, squashfs::writer::Options};
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 
 use crate::{
     edits::{apply, edits},

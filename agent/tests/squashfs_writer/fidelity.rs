@@ -12,7 +12,7 @@ use std::{
 };
 
 use sandbox_agent::archive::squashfs::writer::Options;
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 
 use crate::{harness::*, zoo::zoo};
 

@@ -22,7 +22,7 @@ use sandbox_agent::{
     archive::scan::{self, Control, Selection, Source, Tree},
     archive::squashfs::writer::{self, FileSink, Options, Summary},
 };
-use sandbox_shared::backup::{Compression, CompressionFormat};
+use sandbox_shared::{Compression, CompressionFormat};
 use tempfile::TempDir;
 
 pub(crate) fn scan_all(directory: &Path) -> Tree {

@@ -161,7 +161,7 @@ fn archive_during(source: &Path, action: impl FnMut()) -> (tempfile::NamedTempFi
         action: Some(action),
     };
     let tree = scan_all(source);
-    let options = options(sandbox_shared::backup::CompressionFormat::Lz4, 128 << 10);
+    let options = options(sandbox_shared::CompressionFormat::Lz4, 128 << 10);
     let summary = writer::write(&tree, &options, &Control::default(), &mut sink).unwrap();
     assert!(sink.action.is_none());
     (target, summary)

@@ -12,7 +12,7 @@ use sandbox_agent::{
     archive::scan::Control,
     archive::squashfs::writer::{self, FileSink, Options, Sink, WriteError},
 };
-use sandbox_shared::backup::CompressionFormat;
+use sandbox_shared::CompressionFormat;
 
 use crate::harness::*;
 

@@ -105,5 +105,5 @@ pub(super) async fn show(context: &Context, backup: &str) -> Result<ExitCode, Fa
 }
 
 fn with_time(time: time::OffsetDateTime, relative: String) -> String {
-    format!("{} ({relative})", sandbox_shared::backup::iso8601(time))
+    format!("{} ({relative})", sandbox_shared::metadata::iso8601(time))
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sandbox_shared::{DirectoryBackup, backup::iso8601};
+use sandbox_shared::{DirectoryBackup, metadata::iso8601};
 use sandbox_tests::stage::Stage;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sandbox_shared::{BackupId, backup::iso8601};
+use sandbox_shared::{BackupId, metadata::iso8601};
 use sandbox_tests::{
     bucket::{archive_key, metadata_key},
     consumer::{Sandbox, Setup},

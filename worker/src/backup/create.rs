@@ -17,7 +17,7 @@ use crate::{
 use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
     Verb,
-    backup::METADATA_VERSION,
+    metadata::METADATA_VERSION,
     operation::{OperationId, OperationState},
     progress::{OperationKind, Phase},
     protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},

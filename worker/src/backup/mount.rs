@@ -2,7 +2,7 @@
 
 use sandbox_shared::{
     BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError, Verb,
-    backup::iso8601,
+    metadata::iso8601,
     progress::{OperationKind, Phase},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };

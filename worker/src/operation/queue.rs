@@ -5,8 +5,8 @@ use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
 use sandbox_shared::{
     DirectoryBackup, Result, Strategy,
-    backup::iso8601,
     log::LoggedOperation,
+    metadata::iso8601,
     operation::{OperationId, OperationOutcome},
     progress::OperationKind,
 };

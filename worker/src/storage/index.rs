@@ -8,8 +8,8 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
-    backup::EXPIRY_MARGIN,
     catalogue::{BackupPage, BackupRecord, BackupState, ListBackups, SortBy, SortOrder},
+    metadata::EXPIRY_MARGIN,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

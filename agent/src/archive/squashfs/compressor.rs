@@ -3,7 +3,7 @@
 
 use libdeflater::CompressionLvl;
 use lz4_flex::block::{CompressTable, compress_into_with_table};
-use sandbox_shared::backup::{Compression, CompressionFormat};
+use sandbox_shared::{Compression, CompressionFormat};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32},

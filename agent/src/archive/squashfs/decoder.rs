@@ -88,7 +88,7 @@ fn read_all(mut reader: impl Read, output: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use sandbox_shared::backup::{Compression, CompressionFormat};
+    use sandbox_shared::{Compression, CompressionFormat};
 
     use super::*;
     use crate::archive::squashfs::compressor::Encoder;

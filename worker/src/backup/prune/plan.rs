@@ -80,7 +80,7 @@ mod tests {
         let created_at = NOW - time::Duration::hours(age);
         let metadata: BackupMetadata = serde_json::from_value(json!({
             "id": id(number), "dir": dir, "sizeBytes": 4096, "ttl": ttl * 3600,
-            "createdAt": sandbox_shared::backup::iso8601(created_at),
+            "createdAt": sandbox_shared::metadata::iso8601(created_at),
         }))
         .unwrap();
         Candidate::of(&metadata)

@@ -1,0 +1,58 @@
+//! What of a directory goes into an archive.
+
+use serde::{Deserialize, Serialize};
+
+/// What to do about entries that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnreadable {
+    /// Fail, and say which.
+    #[default]
+    Fail,
+    /// Leave them out, and say which.
+    Skip,
+}
+
+impl OnUnreadable {
+    /// The name in JSON and on command lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Which entries of a directory are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// Patterns in `.gitignore` syntax, relative to the directory. A later
+    /// pattern overrides an earlier one, and all of them override `.gitignore`
+    /// files, as patterns on git's command line do. They leave out what is
+    /// tracked, too.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+    /// Leave out what git ignores: what patterns name and git does not track. The
+    /// patterns are those of `.gitignore` files in and below the directory and,
+    /// when it is part of a repository, those of its parents up to the
+    /// repository's root, and of `info/exclude`. A repository inside the tree
+    /// follows its own rules only, as with git.
+    #[serde(default)]
+    pub gitignore: bool,
+    /// Of a directory that has a valid `CACHEDIR.TAG`, keep only the directory
+    /// and the tag (<https://bford.info/cachedir/>).
+    #[serde(default)]
+    pub exclude_caches: bool,
+    /// Leave out regular files of more bytes than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_larger_than: Option<u64>,
+    /// Enter directories that are other file systems. Otherwise such a
+    /// directory is kept, but empty, unless it is a restored one.
+    #[serde(default)]
+    pub cross_file_systems: bool,
+    /// What to do about entries that cannot be read, when they are looked for
+    /// or when their content is read.
+    #[serde(default)]
+    pub on_unreadable: OnUnreadable,
+}
