@@ -728,7 +728,7 @@ export interface OperationLogQuery {
 }
 
 /** A backup, restore or verification that has ended. */
-export interface LoggedOperation {
+export interface LogEntry {
   /** Counts the operations of a sandbox, from 1. */
   number: number;
   /** What it was. */
@@ -758,7 +758,7 @@ export interface LoggedOperation {
 /** What {@link Sandbox.operationLog} gives. */
 export interface OperationLogPage {
   /** The last one first. */
-  operations: LoggedOperation[];
+  operations: LogEntry[];
   /** For the next page; absent from the last. */
   cursor?: string;
 }

@@ -31,9 +31,9 @@ use sandbox_shared::{
     error::from_json,
     files::ExecEvent,
     protocol::{
-        AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, Exec, FileQuery, PartUrls,
-        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, VerifyBackup,
-        VerifyEvent, paths,
+        self, AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, Exec, FileQuery,
+        PartUrls, PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup,
+        VerifyBackup, VerifyEvent, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -305,6 +305,7 @@ where
 async fn status(State(agent): State<Agent>) -> Result {
     let mounts = agent.mounts.status().await;
     Ok(json(&AgentStatus {
+        protocol: protocol::VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         strategies: agent.mounts.strategies().await,
         mounts: mounts.map_err(|error| error.of(Verb::Status))?,

@@ -66,7 +66,9 @@ pub enum ErrorCode {
     /// The route exists, the method does not.
     MethodNotAllowed,
     /// A defect in this product, or the Durable Object's storage failed; or the
-    /// bucket did, under a verb that has no other code for that.
+    /// bucket did, under a verb that has no other code for that. Also what a code of
+    /// a newer writer is read as.
+    #[serde(other)]
     InternalError,
 }
 

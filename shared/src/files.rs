@@ -105,6 +105,9 @@ pub enum ExecEvent {
         /// Milliseconds from start to exit.
         duration: u64,
     },
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How file content travels as text.

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::{
     error::{ErrorCode, Result, SandboxError},
     handle::{BackupId, DirectoryBackup},
+    progress::OperationKind,
 };
 
 /// Longest id of an operation, in bytes.
@@ -104,7 +105,7 @@ pub struct OperationOutcome {
     pub committed: Option<bool>,
     /// `createBackup` or `restoreBackup`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    pub kind: Option<OperationKind>,
     /// The backup it made, or restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<DirectoryBackup>,

@@ -18,6 +18,14 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CreateBackup, Self::RestoreBackup, Self::VerifyBackup];
+
+    /// The one that is called `name` in JSON; none if a newer writer has made that up.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

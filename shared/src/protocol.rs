@@ -6,10 +6,15 @@
 //! a stream that ends without it was cut off. When the reader of the stream
 //! goes away, the agent cancels the operation and removes what it made.
 //!
+//! Either side may be newer than the other: a deployment changes the Worker while
+//! containers run, and an image may be older. So unknown fields are ignored, and
+//! events, states and codes that are not known are read as such (`Unknown`) and passed
+//! over. What the agent speaks is in [`AgentStatus::protocol`].
+//!
 //! A request that fails before it begins is answered with the error's status
 //! and a [`SandboxError`] as its body.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
@@ -22,6 +27,9 @@ use crate::{
     strategy::Strategy,
     verification::ArchiveVerification,
 };
+
+/// The version of this protocol. Agents from before it had one say none: 0.
+pub const VERSION: u32 = 1;
 
 /// The port the agent listens on inside a container.
 pub const AGENT_PORT: u16 = 8080;
@@ -120,7 +128,6 @@ pub struct CreateBackup {
 /// What the agent says while it makes a backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum CreateEvent {
     /// The tree has been walked.
     #[serde(rename_all = "camelCase")]
@@ -144,6 +151,9 @@ pub enum CreateEvent {
     Uploaded(Box<UploadedArchive>),
     /// Terminal: nothing of it is left in the container. The upload is to be aborted.
     Failed(SandboxError),
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How far a backup is.
@@ -198,7 +208,6 @@ pub struct PreviewBackup {
 /// What the agent says while it looks at a directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum PreviewEvent {
     /// How far it is. Sent when something changed, a few times a second at most.
     #[serde(rename_all = "camelCase")]
@@ -210,6 +219,9 @@ pub enum PreviewEvent {
     Previewed(Box<BackupPreview>),
     /// Terminal.
     Failed(SandboxError),
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A part that the store has taken.
@@ -278,7 +290,6 @@ pub struct ArchiveSource {
 /// What the agent says while it restores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum RestoreEvent {
     /// How far the download is.
     #[serde(rename_all = "camelCase")]
@@ -292,6 +303,9 @@ pub enum RestoreEvent {
     Mounted(MountStatus),
     /// Terminal: the directory is as it was.
     Failed(SandboxError),
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Asks whether an archive is whole.
@@ -304,7 +318,6 @@ pub struct VerifyBackup {
 /// What the agent says while it reads an archive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum VerifyEvent {
     /// How far it is. Sent when something changed, a few times a second at most.
     #[serde(rename_all = "camelCase")]
@@ -318,6 +331,9 @@ pub enum VerifyEvent {
     Verified(ArchiveVerification),
     /// Terminal: the archive could not be read.
     Failed(SandboxError),
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Takes a restored directory away.
@@ -402,7 +418,6 @@ impl MountStatus {
 /// Whether a restored directory can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum MountState {
     /// It can.
     Active,
@@ -411,6 +426,9 @@ pub enum MountState {
     Damaged,
     /// What served it died: restore again.
     Lost,
+    /// Of a newer agent. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How the agent is.
@@ -419,10 +437,21 @@ pub enum MountState {
 pub struct AgentStatus {
     /// Of the agent.
     pub version: String,
-    /// Strategies that work in this container, best first.
+    /// [`VERSION`] of the protocol that it speaks.
+    #[serde(default)]
+    pub protocol: u32,
+    /// Strategies that work in this container, best first; those of a newer agent
+    /// that are not known are passed over.
+    #[serde(deserialize_with = "known_strategies")]
     pub strategies: Vec<Strategy>,
     /// Restored directories.
     pub mounts: Vec<MountStatus>,
+}
+
+fn known_strategies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strategy>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let known = |name: String| Strategy::ALL.into_iter().find(|it| it.as_str() == name);
+    Ok(names.into_iter().filter_map(known).collect())
 }
 
 /// Asks for a command to be run by `/bin/sh -c`.

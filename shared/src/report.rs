@@ -112,7 +112,6 @@ pub struct ChangedEntry {
 /// In what way an entry changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum ChangeKind {
     /// It went away, and is not in the archive.
     Vanished,
@@ -127,6 +126,9 @@ pub enum ChangeKind {
     /// It was written to, or its metadata changed. The archive may have some
     /// bytes from before and some from after.
     Modified,
+    /// Of a newer agent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An extended attribute outside `user.`, `trusted.`, `security.` and POSIX ACLs.
@@ -189,7 +191,6 @@ pub struct ExcludedEntry {
 /// Why an entry was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[non_exhaustive]
 pub enum Exclusion {
     /// [`crate::Selection::excludes`].
     Excludes,
@@ -199,6 +200,9 @@ pub enum Exclusion {
     ExcludeCaches,
     /// [`crate::Selection::exclude_larger_than`].
     ExcludeLargerThan,
+    /// Of a newer agent.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Exclusion {
@@ -209,6 +213,7 @@ impl Exclusion {
             Self::Gitignore => "gitignore",
             Self::ExcludeCaches => "excludeCaches",
             Self::ExcludeLargerThan => "excludeLargerThan",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::{
 pub const MAX_PATH_BYTES: usize = 4096;
 /// Longest backup name, in Unicode characters.
 pub const MAX_NAME_CHARS: usize = 256;
-/// Longest sandbox name, in bytes.
-pub const MAX_SANDBOX_NAME_BYTES: usize = 256;
+/// Longest sandbox name, in Unicode characters.
+pub const MAX_SANDBOX_NAME_CHARS: usize = 256;
 /// Most exclude patterns in one request.
 pub const MAX_EXCLUDES: usize = 10_000;
 /// Most compressing threads one may ask for.
@@ -145,8 +145,8 @@ pub fn check_name(name: &str) -> Result<()> {
 pub fn check_sandbox_name(name: &str) -> Result<()> {
     let problem = if name.is_empty() {
         "must not be empty"
-    } else if name.len() > MAX_SANDBOX_NAME_BYTES {
-        "must be at most 256 bytes"
+    } else if name.chars().count() > MAX_SANDBOX_NAME_CHARS {
+        "must be at most 256 characters"
     } else if name.chars().any(char::is_control) {
         "must not contain control characters"
     } else {
@@ -299,6 +299,15 @@ mod tests {
         assert!(check_name("two\nlines").is_err());
         assert!(check_name("del\u{7f}").is_err());
         assert!(check_name("před migrací 🚀").is_ok());
+    }
+
+    #[test]
+    fn names_of_sandboxes_are_counted_in_characters_too() {
+        assert!(check_sandbox_name(&"é".repeat(256)).is_ok());
+        for bad in [String::new(), "a".repeat(257), "two\nlines".into()] {
+            let error = check_sandbox_name(&bad).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidRequest, "{bad:?}");
+        }
     }
 
     #[test]

@@ -124,6 +124,12 @@ export class Sandbox extends Plain {
     return at === null ? null : at - Date.now();
   }
 
+  /** Runs statements in its database, and returns the rows of the last. */
+  sql(statements) {
+    const { sql } = this.ctx.storage;
+    return statements.map((statement) => sql.exec(statement).toArray()).at(-1);
+  }
+
   /** How many rows its tables have. */
   rows() {
     const { sql } = this.ctx.storage;

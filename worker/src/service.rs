@@ -29,7 +29,7 @@ use crate::{
     config::Config,
     lifecycle::{AgentInUse, Connected, Lifecycle},
     operation::{cancellation::Cancellation, queue::Operations},
-    storage::{index::Index, journal::Journal, log::OperationLog},
+    storage::{database::Database, index::Index, journal::Journal, log::OperationLog},
 };
 
 /// One sandbox.
@@ -50,13 +50,14 @@ impl Service {
     /// The sandbox of the Durable Object whose state this is.
     pub fn new(state: State, env: Env) -> Self {
         let config = Rc::new(Config::from_env(env));
+        let database = Rc::new(Database::new(state.storage().sql()));
         let index = Rc::new(Index::new(
-            state.storage().sql(),
+            database.clone(),
             state.id().to_string(),
             state.id().name(),
         ));
-        let log = OperationLog::new(state.storage().sql());
-        let journal = Journal::new(state.storage().sql());
+        let log = OperationLog::new(database.clone());
+        let journal = Journal::new(database);
         let lifecycle = Lifecycle::new(state, config.clone());
         Self {
             operations: Operations::new(

@@ -6,7 +6,7 @@
 //! two modes of transfer differ in nothing but whom the URLs point to.
 
 pub mod bucket;
-mod database;
+pub mod database;
 pub mod gateway;
 pub mod index;
 pub mod journal;

@@ -235,7 +235,7 @@ pub(crate) fn results() -> Samples {
                 operation_id: OperationId::parse("nightly").unwrap(),
                 state: OperationState::NotCommitted,
                 committed: Some(false),
-                kind: Some("createBackup".into()),
+                kind: Some(OperationKind::CreateBackup),
                 backup: Some(handle()),
                 started_at: Some(moment()),
             }),

@@ -7,6 +7,7 @@ use futures::future::join;
 use sandbox_shared::{
     DirectoryBackup,
     operation::{OperationOutcome, OperationState},
+    progress::OperationKind,
 };
 use sandbox_tests::{
     consumer::{Called, Sandbox, Setup},
@@ -183,7 +184,7 @@ async fn the_outcome_of_any_operation_can_be_asked_for(stage: Arc<Stage>) {
     let made = outcome(&sandbox, "made").await;
     assert_eq!(made.state, OperationState::Committed);
     assert_eq!(made.backup, Some(backup));
-    assert_eq!(made.kind.as_deref(), Some("createBackup"));
+    assert_eq!(made.kind, Some(OperationKind::CreateBackup));
 
     let missing = json!({ "id": "00000000-0000-4000-8000-000000000000", "dir": "/workspace" });
     let restore = sandbox.call(

@@ -48,6 +48,7 @@ mod selection;
 mod signed_urls;
 mod soak;
 mod store_faults;
+mod stored_tables;
 mod verify;
 
 use std::process::ExitCode;
@@ -100,6 +101,7 @@ fn all() -> Vec<Tests> {
         signed_urls::tests(),
         soak::tests(),
         store_faults::tests(),
+        stored_tables::tests(),
         verify::tests(),
     ]
 }

@@ -178,8 +178,8 @@ impl Upload<'_> {
                 }
                 CreateEvent::Uploaded(archive) => return Ok(*archive),
                 CreateEvent::Failed(error) => return Err(error),
-                // An agent newer than this Worker may have more to tell.
-                _ => {}
+                // An agent newer than this Worker has more to tell.
+                CreateEvent::Unknown => {}
             }
         }
     }

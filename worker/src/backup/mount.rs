@@ -71,8 +71,8 @@ pub(super) async fn mount(
                 return Ok((agent, mount));
             }
             RestoreEvent::Failed(error) => return Err(error),
-            // An agent newer than this Worker may have more to tell.
-            _ => {}
+            // An agent newer than this Worker has more to tell.
+            RestoreEvent::Unknown => {}
         }
     }
 }

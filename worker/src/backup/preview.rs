@@ -25,7 +25,7 @@ pub async fn preview(
         match events.next().await? {
             PreviewEvent::Previewed(preview) => return Ok(*preview),
             PreviewEvent::Failed(error) => return Err(error),
-            _ => {}
+            PreviewEvent::Progress { .. } | PreviewEvent::Unknown => {}
         }
     }
 }

@@ -51,8 +51,8 @@ pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupR
                 ));
             }
             VerifyEvent::Failed(error) => return Err(error),
-            // An agent newer than this Worker may have more to tell.
-            _ => {}
+            // An agent newer than this Worker has more to tell.
+            VerifyEvent::Unknown => {}
         }
     }
 }

@@ -18,7 +18,7 @@ impl Service {
         let mut stderr = Collected::default();
         loop {
             match events.next().await? {
-                ExecEvent::Start { .. } => {}
+                ExecEvent::Start { .. } | ExecEvent::Unknown => {}
                 ExecEvent::Stdout { data } => stdout.push(&data),
                 ExecEvent::Stderr { data } => stderr.push(&data),
                 ExecEvent::Exit {
@@ -51,7 +51,12 @@ impl Service {
         // The agent stays in use for as long as the stream lives.
         Ok(stream::unfold(Some((events, agent)), async |running| {
             let (mut events, agent) = running?;
-            let event: Result<ExecEvent> = events.next().await;
+            let event: Result<ExecEvent> = loop {
+                match events.next().await {
+                    Ok(ExecEvent::Unknown) => {}
+                    event => break event,
+                }
+            };
             let ends = matches!(event, Ok(ExecEvent::Exit { .. }) | Err(_));
             let rest = (!ends).then_some((events, agent));
             Some((event, rest))

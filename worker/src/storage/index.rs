@@ -5,6 +5,8 @@
 //! another writer is in it once it has been rebuilt, but does not belong to
 //! the sandbox.
 
+use std::rc::Rc;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use sandbox_shared::{
     BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
@@ -13,29 +15,13 @@ use sandbox_shared::{
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use worker::{SqlStorage, SqlStorageValue as Value};
+use worker::SqlStorageValue as Value;
 
 use super::database::{Database, failed};
 
-/// Times are in milliseconds since 1970; `expires_at` has the margin taken off.
-/// `name` is empty for none. `own` is 0 for backups of other writers.
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS backups (
-        id TEXT PRIMARY KEY,
-        dir TEXT NOT NULL,
-        name TEXT NOT NULL,
-        size_bytes REAL NOT NULL,
-        created_at REAL NOT NULL,
-        expires_at REAL NOT NULL,
-        own INTEGER NOT NULL,
-        metadata TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS backups_by_age ON backups (created_at, id);
-    CREATE INDEX IF NOT EXISTS backups_by_dir ON backups (dir, created_at, id);";
-
 /// All backups of a sandbox that it knows of.
 pub struct Index {
-    database: Database,
+    database: Rc<Database>,
     sandbox: String,
     sandbox_name: Option<String>,
 }
@@ -77,7 +63,7 @@ impl Candidate {
 
     /// Whether it cannot be restored any more.
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
-        milliseconds(now) > self.expires_at
+        milliseconds(now + EXPIRY_MARGIN) > self.expires_at
     }
 }
 
@@ -100,9 +86,9 @@ struct Row {
 
 impl Index {
     /// The index in `database`, of the sandbox with this id and, perhaps, name.
-    pub fn new(database: SqlStorage, sandbox: String, sandbox_name: Option<String>) -> Self {
+    pub fn new(database: Rc<Database>, sandbox: String, sandbox_name: Option<String>) -> Self {
         Self {
-            database: Database::new(database, SCHEMA),
+            database,
             sandbox,
             sandbox_name,
         }
@@ -206,7 +192,7 @@ impl Index {
                 BackupState::Expired => "<",
             };
             conditions.push(format!("expires_at {compare} ?"));
-            bindings.push(Value::Float(milliseconds(now)));
+            bindings.push(Value::Float(milliseconds(now + EXPIRY_MARGIN)));
         }
         if let Some(cursor) = &query.cursor {
             let Cursor(position, id) = decode_cursor(cursor)?;
@@ -290,7 +276,7 @@ fn parse(metadata: &str) -> Result<BackupMetadata> {
 
 /// The last moment at which the backup can be restored, as the table has it.
 fn expiry(metadata: &BackupMetadata) -> f64 {
-    milliseconds(metadata.expires_at() - EXPIRY_MARGIN)
+    milliseconds(metadata.expires_at())
 }
 
 fn encode_cursor(cursor: &Cursor) -> Result<String> {

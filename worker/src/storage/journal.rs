@@ -2,6 +2,8 @@
 //! database: an object that is restarted finds here what it was doing, and a
 //! caller whose answer was lost finds what became of it.
 
+use std::rc::Rc;
+
 use sandbox_shared::{
     BackupId, DirectoryBackup, Result, SandboxError,
     operation::{OperationId, OperationOutcome, OperationState},
@@ -9,7 +11,7 @@ use sandbox_shared::{
 };
 use serde::Deserialize;
 use time::OffsetDateTime;
-use worker::{SqlStorage, SqlStorageValue as Value};
+use worker::SqlStorageValue as Value;
 
 use super::{
     database::{Database, failed},
@@ -18,19 +20,6 @@ use super::{
 
 /// Operations that are remembered once they have ended.
 const REMEMBERED: i64 = 100;
-
-/// `upload` is empty for none; times are in milliseconds since 1970.
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS operations (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        operation TEXT NOT NULL UNIQUE,
-        type TEXT NOT NULL,
-        id TEXT NOT NULL,
-        dir TEXT NOT NULL,
-        started_at REAL NOT NULL,
-        upload TEXT NOT NULL DEFAULT '',
-        state TEXT NOT NULL
-    );";
 
 /// How far an operation got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +70,7 @@ pub struct Unsettled {
 
 /// The journal of one sandbox.
 pub struct Journal {
-    database: Database,
+    database: Rc<Database>,
 }
 
 #[derive(Deserialize)]
@@ -107,10 +96,8 @@ impl Row {
 
 impl Journal {
     /// The journal in `database`.
-    pub fn new(database: SqlStorage) -> Self {
-        Self {
-            database: Database::new(database, SCHEMA),
-        }
+    pub fn new(database: Rc<Database>) -> Self {
+        Self { database }
     }
 
     fn rows(&self, query: &str, bindings: Vec<Value>) -> Result<Vec<Row>> {
@@ -171,20 +158,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Those that have begun and not come to an end, the oldest first.
+    /// Those that have begun and not come to an end, the oldest first. What a newer
+    /// Worker has begun stays for that to settle.
     pub fn unsettled(&self) -> Result<Vec<Unsettled>> {
         let rows = self.rows(
             "SELECT * FROM operations WHERE state IN ('running', 'failed') ORDER BY number",
             Vec::new(),
         )?;
         rows.into_iter()
-            .map(|row| {
+            .filter_map(|row| Some((OperationKind::from_name(&row.kind)?, row)))
+            .map(|(kind, row)| {
                 Ok(Unsettled {
                     operation: OperationId::parse(&row.operation)?,
-                    kind: match row.kind == OperationKind::CreateBackup.as_str() {
-                        true => OperationKind::CreateBackup,
-                        false => OperationKind::RestoreBackup,
-                    },
+                    kind,
                     backup: row.backup()?,
                     has_failed: row.state == State::Failed.as_str(),
                     upload_id: Some(row.upload).filter(|upload| !upload.is_empty()),
@@ -213,7 +199,7 @@ impl Journal {
             committed: state.committed(),
             backup: Some(row.backup()?),
             started_at: Some(from_milliseconds(row.started_at)),
-            kind: Some(row.kind),
+            kind: OperationKind::from_name(&row.kind),
         })
     }
 }

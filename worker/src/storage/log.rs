@@ -3,25 +3,20 @@
 //! It is for people who want to know what happened, and says nothing that
 //! anything depends on: a failure to write it fails no operation.
 
+use std::rc::Rc;
+
 use sandbox_shared::{
     ErrorCode, Result, SandboxError,
     log::{LogEntry, LoggedOperation, MAX_LOG_ENTRIES, OperationLogPage, OperationLogQuery},
 };
 use serde::Deserialize;
-use worker::{SqlStorage, SqlStorageValue as Value};
+use worker::SqlStorageValue as Value;
 
 use super::database::{Database, failed};
 
-/// `AUTOINCREMENT`, because a number must not come back when its row has gone.
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS log (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        operation TEXT NOT NULL
-    );";
-
 /// At most [`MAX_LOG_ENTRIES`] operations.
 pub struct OperationLog {
-    database: Database,
+    database: Rc<Database>,
 }
 
 #[derive(Deserialize)]
@@ -32,10 +27,8 @@ struct Row {
 
 impl OperationLog {
     /// The log in `database`.
-    pub fn new(database: SqlStorage) -> Self {
-        Self {
-            database: Database::new(database, SCHEMA),
-        }
+    pub fn new(database: Rc<Database>) -> Self {
+        Self { database }
     }
 
     /// Adds an operation, and forgets the oldest when there are too many.
