@@ -93,11 +93,14 @@ pub enum Ailment {
     Garbled,
     /// It says that the token is wrong.
     Unauthorized,
+    /// It does not come.
+    Missing,
 }
 
 impl Ailment {
-    fn answer(self) -> Response {
+    async fn answer(self) -> Response {
         match self {
+            Self::Missing => std::future::pending().await,
             Self::CutOff => {
                 let lost = io::Error::from(io::ErrorKind::ConnectionReset);
                 Body::from_stream(stream::once(async { Err::<Vec<u8>, _>(lost) })).into_response()
@@ -179,7 +182,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         return json_answer(&json!({}));
     }
     match path {
-        paths::STATUS => status(&inner, &parts.headers),
+        paths::STATUS => status(&inner, &parts.headers).await,
         paths::MOUNT_URL => {
             let renewal = serde_json::from_slice(&body).unwrap();
             inner.told().renewals.push(renewal);
@@ -202,13 +205,16 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     }
 }
 
-fn status(inner: &Inner, headers: &HeaderMap) -> Response {
+async fn status(inner: &Inner, headers: &HeaderMap) -> Response {
     let token = headers.get(header::AUTHORIZATION);
     let token = token.and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
-    let ailments = &mut inner.told().ailments;
-    let ailments = ailments.get_mut(token.unwrap_or_default());
-    match ailments.and_then(Vec::pop) {
-        Some(ailment) => ailment.answer(),
+    let ailment = {
+        let ailments = &mut inner.told().ailments;
+        let ailments = ailments.get_mut(token.unwrap_or_default());
+        ailments.and_then(Vec::pop)
+    };
+    match ailment {
+        Some(ailment) => ailment.answer().await,
         None => json_answer(&json!({
             "version": "0", "strategies": ["kernel"], "mounts": [mount(COVETED, "/workspace")],
         })),

@@ -8,7 +8,7 @@ use sandbox_shared::{
     error::from_json,
     protocol::{AgentStatus, Done, PartUrls, RenewUrl, UnmountBackup, UnmountResult, paths},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasm_bindgen::JsValue;
 use worker::{ByteStream, Headers, Method, Response};
 
@@ -55,6 +55,13 @@ impl Content {
     pub async fn bytes(mut self) -> Result<Vec<u8>> {
         self.0.bytes().await.map_err(cut_off)
     }
+}
+
+/// What the status of every version of the agent has.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "version")]
+    _version: String,
 }
 
 /// Whose an agent is.
@@ -120,9 +127,7 @@ impl Agent {
     /// question can be asked again.
     pub async fn recognizes_us(&self) -> Result<Recognition> {
         match self.ask(Method::Get, paths::STATUS, None).await {
-            Ok(response) => json::<AgentStatus>(response)
-                .await
-                .map(|_| Recognition::Ours),
+            Ok(response) => json::<Version>(response).await.map(|_| Recognition::Ours),
             Err(error) if error.code == ErrorCode::Unauthorized => Ok(Recognition::Foreign),
             Err(error) => Err(error),
         }

@@ -15,7 +15,10 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use sandbox_shared::{BackupId, ErrorCode, Result, SandboxError, hex, protocol};
+use sandbox_shared::{
+    BackupId, ErrorCode, Result, SandboxError, hex,
+    protocol::{self, AgentStatus},
+};
 use tokio::sync::{Mutex, MutexGuard};
 use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, State, Storage};
@@ -35,7 +38,8 @@ use generation::Generation;
 /// is not on the machine yet has to be fetched in this time. Also how long a
 /// caller waits for the agent of a container that runs.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// How long those wait for it who can do without.
+/// How long those wait for it who can do without, and how long one question may
+/// take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// First and longest backoff between two questions whether the agent is there.
 /// The platform has no event for a port that begins to listen.
@@ -49,6 +53,8 @@ pub struct Lifecycle {
     starting: Mutex<()>,
     /// Uses under way; the container does not sleep meanwhile.
     uses: Cell<u32>,
+    /// Callers who have asked for its end: nobody waits for its agent meanwhile.
+    stops: Cell<u32>,
     alarms: RefCell<Option<Alarms>>,
     /// When the platform was told last how long to keep the container, in
     /// milliseconds since 1970.
@@ -66,6 +72,22 @@ impl Connected {
     /// The number of its container: each start of one has a higher one.
     pub fn generation(&self) -> u32 {
         self.generation
+    }
+}
+
+impl Connected {
+    /// How the agent is, if it says so soon.
+    pub async fn status(&self) -> Result<AgentStatus> {
+        let status = within(LOOK_DEADLINE, self.agent.status()).await;
+        status.unwrap_or_else(|| {
+            Err(SandboxError::new(
+                ErrorCode::ContainerUnavailable,
+                format!(
+                    "the agent has not answered for {} s; it is safe to try again",
+                    LOOK_DEADLINE.as_secs()
+                ),
+            ))
+        })
     }
 }
 
@@ -105,8 +127,8 @@ impl Drop for Use {
     fn drop(&mut self) {
         let uses = self.0.uses.get() - 1;
         self.0.uses.set(uses);
-        if uses == 0 && self.0.connected.borrow().is_some() {
-            // The idle time begins now.
+        if uses == 0 {
+            // The idle time begins now, however the use has ended.
             let lifecycle = self.0.clone();
             spawn_local(async move {
                 if let Err(error) = lifecycle.keep_running().await {
@@ -134,6 +156,7 @@ impl Lifecycle {
             connected: RefCell::new(None),
             starting: Mutex::new(()),
             uses: Cell::new(0),
+            stops: Cell::new(0),
             alarms: RefCell::new(None),
             kept_at: Cell::new(0),
         });
@@ -150,6 +173,9 @@ impl Lifecycle {
         spawn_local(async move {
             if container.is_running().await.unwrap_or_default() {
                 lifecycle.keep(&container).await;
+                if let Err(error) = lifecycle.arm_heartbeat().await {
+                    worker::console_warn!("keeping the container: {error}");
+                }
             }
         });
     }
@@ -170,6 +196,8 @@ impl Lifecycle {
 
     async fn agent_in_use(self: &Rc<Self>) -> Result<AgentInUse> {
         let _use = Use::begin(self);
+        // Before anything can fail: a container that does not answer is not idle.
+        self.postpone_sleep().await?;
         let one_at_a_time = self.starting.lock().await;
         let connected = match self.find(START_DEADLINE).await? {
             Found::Ours(connected) => connected,
@@ -208,7 +236,8 @@ impl Lifecycle {
         let generation = Generation::load(&self.storage()).await?;
         let token = generation.as_ref().map(|it| it.token.clone());
         let agent = Agent::new(container, token.unwrap_or_default());
-        match (wait_until_ready(&agent, deadline).await, generation) {
+        let ready = self.wait_until_ready(&agent, deadline).await;
+        match (ready, generation) {
             (Ok(Recognition::Ours), Some(generation)) => {
                 Ok(Found::Ours(self.connect(agent, generation).await?))
             }
@@ -251,7 +280,7 @@ impl Lifecycle {
             .await?;
         let agent = Agent::new(container, generation.token.clone());
         let outcome = {
-            let ready = pin!(wait_until_ready(&agent, START_DEADLINE));
+            let ready = pin!(self.wait_until_ready(&agent, START_DEADLINE));
             let exit = pin!(agent.container().wait_for_exit());
             match select(ready, exit).await {
                 Either::Left((Ok(Recognition::Ours), _)) => Ok(()),
@@ -277,6 +306,13 @@ impl Lifecycle {
 
     /// Ends the container, as a caller has asked. What it had on disk is gone.
     pub async fn stop(&self) -> Result<()> {
+        self.stops.set(self.stops.get() + 1);
+        let stopped = self.stop_now().await;
+        self.stops.set(self.stops.get() - 1);
+        stopped
+    }
+
+    async fn stop_now(&self) -> Result<()> {
         let _one_at_a_time = self.starting.lock().await;
         if let Some(mut generation) = Generation::load(&self.storage()).await? {
             generation.end_as_asked();
@@ -307,6 +343,7 @@ impl Lifecycle {
         meant: Option<u32>,
         dir: &str,
     ) -> Result<bool> {
+        let _one_at_a_time = self.starting.lock().await;
         let Some(mut generation) = self.generation_of(agent).await? else {
             return Ok(false);
         };
@@ -320,6 +357,7 @@ impl Lifecycle {
 
     /// Notes that a caller has restored `dir` in the container of `agent`.
     pub async fn note_restored_dir(&self, agent: &Connected, dir: &str) -> Result<()> {
+        let _one_at_a_time = self.starting.lock().await;
         if let Some(mut generation) = self.generation_of(agent).await?
             && generation.note_restored_dir(dir)
         {
@@ -337,6 +375,7 @@ impl Lifecycle {
     /// Notes that a backup is restored in the container of `agent`, which may have
     /// URLs of its archive from now on.
     pub async fn note_restored(&self, agent: &Connected, id: &BackupId) -> Result<()> {
+        let _one_at_a_time = self.starting.lock().await;
         if let Some(mut generation) = self.generation_of(agent).await?
             && generation.note_restored(id)
         {
@@ -344,24 +383,43 @@ impl Lifecycle {
         }
         Ok(())
     }
+
+    /// Asks the agent until it answers, or `deadline` is over, its container has
+    /// ended or is to be: connections are lost while it comes up, or when it lacks
+    /// descriptors.
+    async fn wait_until_ready(
+        &self,
+        agent: &Agent,
+        deadline: Duration,
+    ) -> Result<Recognition, String> {
+        let deadline = clock::now() + deadline;
+        let (mut backoff, longest) = POLL_BACKOFF;
+        loop {
+            if self.stops.get() > 0 {
+                return Err("it is being stopped".to_owned());
+            }
+            let reason = match within(LOOK_DEADLINE, agent.recognizes_us()).await {
+                Some(Ok(recognition)) => return Ok(recognition),
+                Some(Err(error)) => error.message,
+                None => format!("it has not answered for {} s", LOOK_DEADLINE.as_secs()),
+            };
+            if clock::now() >= deadline {
+                return Err(reason);
+            }
+            Delay::from(backoff).await;
+            backoff = (backoff * 2).min(longest);
+            if !agent.container().is_running().await.unwrap_or(true) {
+                return Err("it has ended".to_owned());
+            }
+        }
+    }
 }
 
-/// Asks the agent until it answers, or `deadline` is over or its container has
-/// ended: connections are lost while it comes up, or when it lacks descriptors.
-async fn wait_until_ready(agent: &Agent, deadline: Duration) -> Result<Recognition, String> {
-    let deadline = clock::now() + deadline;
-    let (mut backoff, longest) = POLL_BACKOFF;
-    loop {
-        match agent.recognizes_us().await {
-            Ok(recognition) => return Ok(recognition),
-            Err(error) if clock::now() >= deadline => return Err(error.message),
-            Err(_) => {}
-        }
-        Delay::from(backoff).await;
-        backoff = (backoff * 2).min(longest);
-        if !agent.container().is_running().await.unwrap_or(true) {
-            return Err("it has ended".to_owned());
-        }
+/// What `work` comes to, unless it takes longer than `limit`.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(Delay::from(limit))).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join;
 use sandbox_tests::{
     consumer::{Setup, Thrown},
     liar::{Ailment, COVETED, LIES},
@@ -97,13 +98,27 @@ async fn a_container_that_does_not_answer_is_not_ended(stage: Arc<Stage>) {
         assert_eq!(ended(), 0, "{ailment:?}");
     }
 
+    // One that hangs keeps nobody from ending it.
+    sandbox.reset().await;
+    stage.liar.ail(&id, &[Ailment::Missing; 1000]);
+    let error = state().await.unwrap_err();
+    assert_eq!(error.code(), "CONTAINER_UNAVAILABLE", "{error:?}");
+    assert_eq!(ended(), 0);
+    let waits = sandbox.exec("true", json!({}));
+    let stops = sandbox.call::<Value>("stop", json!([]));
+    let (waited, stopped) = join(waits, stops).await;
+    stopped.unwrap();
+    assert_eq!(waited.unwrap_err().code(), "CONTAINER_UNAVAILABLE");
+    assert_eq!(ended(), 1);
+    sandbox.exec("true", json!({})).await.unwrap_err();
+
     // Only one that says that it is another's is replaced, when it is needed.
     sandbox.reset().await;
     stage.liar.ail(&id, &[Ailment::Unauthorized; 2]);
     assert_eq!(state().await.unwrap(), "stopped");
-    assert_eq!(ended(), 0);
-    sandbox.exec("true", json!({})).await.unwrap_err();
     assert_eq!(ended(), 1);
+    sandbox.exec("true", json!({})).await.unwrap_err();
+    assert_eq!(ended(), 2);
     assert_eq!(state().await.unwrap(), "running");
 }
 

@@ -34,6 +34,10 @@ pub async fn create(
 ) -> Result<CreatedBackup> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(Verb::CreateBackup)?;
+    // Nobody hears any more what it comes to.
+    if context.cancellation.is_requested() {
+        return Err(cancelled_error(Verb::CreateBackup));
+    }
     let agent = auto_restore::put_back(context).await?;
 
     let id = BackupId::from_random(random_bytes()?);

@@ -62,6 +62,16 @@ impl Alarms {
         let all = [self.sleep, self.heartbeat, self.renewal, self.recovery];
         all.into_iter().flatten().min()
     }
+
+    /// With a heartbeat to come, if the idle time needs one.
+    fn with_heartbeat(mut self, sleep_after: Option<Duration>) -> Self {
+        if let Some(every) = heartbeat(sleep_after)
+            && self.heartbeat.is_none_or(|at| at <= now())
+        {
+            self.heartbeat = Some(now() + millis(every));
+        }
+        self
+    }
 }
 
 /// How long the platform is to keep a container without its object.
@@ -79,13 +89,15 @@ fn heartbeat(sleep_after: Option<Duration>) -> Option<Duration> {
 impl Lifecycle {
     /// Has the container kept, and its idle time counted, from now on.
     pub(super) async fn keep_running(&self) -> Result<()> {
+        // First: the alarm may be about to ring.
+        self.postpone_sleep().await?;
         let connected = self.connected.borrow().clone();
         if let Some(connected) = connected
             && now() - self.kept_at.get() >= millis(KEPT_FOR)
         {
             self.keep(connected.agent.container()).await;
         }
-        self.postpone_sleep().await
+        Ok(())
     }
 
     /// Tells the platform how long to keep the container once this object is not
@@ -101,19 +113,34 @@ impl Lifecycle {
 
     /// Has the alarm let the container sleep later, unless that was done a
     /// moment ago: each setting is a write to storage.
-    async fn postpone_sleep(&self) -> Result<()> {
+    pub(super) async fn postpone_sleep(&self) -> Result<()> {
         let mut alarms = self.alarms().await?;
-        let before = alarms;
-        if let Some(after) = self.config.sleep_after.map(millis) {
-            let at = now() + after;
-            if alarms.sleep.is_none_or(|set| at - set >= after / 10) {
-                alarms.sleep = Some(at);
+        match self.config.sleep_after.map(millis) {
+            // It may have been another setting when it was set.
+            None => alarms.sleep = None,
+            Some(after) => {
+                let at = now() + after;
+                if alarms
+                    .sleep
+                    .is_none_or(|set| (at - set).abs() >= after / 10)
+                {
+                    alarms.sleep = Some(at);
+                }
             }
         }
-        if let Some(every) = heartbeat(self.config.sleep_after) {
-            alarms.heartbeat.get_or_insert(now() + millis(every));
-        }
-        match alarms == before {
+        self.change_alarms(alarms.with_heartbeat(self.config.sleep_after))
+            .await
+    }
+
+    /// Has the alarm keep the container, where nothing else does.
+    pub(super) async fn arm_heartbeat(&self) -> Result<()> {
+        let alarms = self.alarms().await?;
+        self.change_alarms(alarms.with_heartbeat(self.config.sleep_after))
+            .await
+    }
+
+    async fn change_alarms(&self, alarms: Alarms) -> Result<()> {
+        match alarms == self.alarms().await? {
             true => Ok(()),
             false => self.set_alarms(alarms).await,
         }
@@ -174,11 +201,17 @@ impl Lifecycle {
         if is_due(alarms.recovery) {
             alarms.recovery = (!recovered).then(|| now() + millis(RECOVERY_DELAY));
         }
+        if self.config.sleep_after.is_none() {
+            alarms.sleep = None;
+        }
+        *self.alarms.borrow_mut() = Some(alarms);
         if is_due(alarms.sleep) {
             let _one_at_a_time = self.starting.lock().await;
-            if self.uses.get() == 0 {
+            // It may have been used while this waited.
+            let alarms = self.alarms().await?;
+            if is_due(alarms.sleep) && self.uses.get() == 0 {
                 self.end().await?;
-                let Alarms { recovery, .. } = alarms;
+                let Alarms { recovery, .. } = self.alarms().await?;
                 return self
                     .set_alarms(Alarms {
                         recovery,
@@ -186,19 +219,22 @@ impl Lifecycle {
                     })
                     .await;
             }
-            alarms.sleep = self.config.sleep_after.map(|after| now() + millis(after));
         }
-        *self.alarms.borrow_mut() = Some(alarms);
+        if self.uses.get() > 0 {
+            self.keep(&self.container()?).await;
+            self.postpone_sleep().await?;
+        }
         // What fails must not keep the container from sleeping.
         let heartbeat = self.beat().await;
         let renewal = self.renew_all().await;
         let renewal = renewal.unwrap_or_else(|_| Some(now() + millis(RENEWAL_BACKOFF)));
         // Others may have been set meanwhile.
         let alarms = self.alarms().await?;
-        let set_meanwhile = alarms.renewal.filter(|at| *at > now());
+        let to_come = |at: Option<i64>| at.filter(|at| *at > now());
+        let first = |one: Option<i64>, other: Option<i64>| one.into_iter().chain(other).min();
         self.set_alarms(Alarms {
-            heartbeat,
-            renewal: renewal.into_iter().chain(set_meanwhile).min(),
+            heartbeat: first(heartbeat, to_come(alarms.heartbeat)),
+            renewal: first(renewal, to_come(alarms.renewal)),
             ..alarms
         })
         .await

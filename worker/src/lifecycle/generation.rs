@@ -15,7 +15,7 @@ use super::storage;
 /// Where it is kept in storage.
 const KEY: &str = "container";
 /// Where its token, and which backups were restored to it, were kept before
-/// there were generations.
+/// there were generations. The token still is, for a Worker that is deployed again.
 const OLD_KEYS: (&str, &str) = ("agent-token", "restored-backups");
 /// As many backups that were restored to it, the latest, are known.
 const MAX_RESTORED: usize = 1000;
@@ -41,7 +41,7 @@ pub(super) struct Generation {
 }
 
 /// The record of older versions of this Worker.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct OldRecord {
     token: String,
 }
@@ -49,28 +49,29 @@ struct OldRecord {
 impl Generation {
     /// The one that was started last, if there was any.
     pub(super) async fn load(storage: &Storage) -> Result<Option<Self>> {
-        let found: Option<Self> = storage.get(KEY).await.map_err(self::storage)?;
-        if found.is_some() {
-            return Ok(found);
-        }
         let (token, restored) = OLD_KEYS;
-        let Some(old) = storage
-            .get::<OldRecord>(token)
-            .await
-            .map_err(self::storage)?
-        else {
-            return Ok(None);
+        let found: Option<Self> = storage.get(KEY).await.map_err(self::storage)?;
+        let old: Option<OldRecord> = storage.get(token).await.map_err(self::storage)?;
+        let is_later = |old: &OldRecord| found.as_ref().is_none_or(|it| it.token != old.token);
+        let Some(old) = old.filter(is_later) else {
+            return Ok(found);
         };
+        // An older Worker has started it.
         let restored: Option<Vec<BackupId>> = storage.get(restored).await.map_err(self::storage)?;
         Ok(Some(Self {
             is_expendable: false,
             restored: restored.unwrap_or_default(),
-            ..Self::after(None, old.token)
+            ..Self::after(found.as_ref(), old.token)
         }))
     }
 
     pub(super) async fn store(&self, storage: &Storage) -> Result<()> {
-        storage.put(KEY, self).await.map_err(self::storage)
+        let (token, _) = OLD_KEYS;
+        let old = OldRecord {
+            token: self.token.clone(),
+        };
+        storage.put(KEY, self).await.map_err(self::storage)?;
+        storage.put(token, old).await.map_err(self::storage)
     }
 
     /// The one that takes the place of another, or is the first.
