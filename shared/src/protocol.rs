@@ -14,7 +14,7 @@
 //! A request that fails before it begins is answered with the error's status
 //! and a [`SandboxError`] as its body.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
@@ -22,11 +22,15 @@ use crate::{
     error::SandboxError,
     handle::BackupId,
     metadata::{ArchiveChecksum, EntryCounts},
-    report::{BackupPreview, BackupReport, LeftOutEntry, Listed},
+    report::{BackupPreview, BackupReport},
     selection::Selection,
     strategy::Strategy,
     verification::ArchiveVerification,
 };
+
+mod status;
+
+pub use status::{AgentStatus, MountState, MountStatus};
 
 /// The version of this protocol. Agents from before it had one say none: 0.
 pub const VERSION: u32 = 1;
@@ -368,90 +372,6 @@ pub struct UnmountResult {
     pub success: bool,
     /// The directory, as it was before the restore.
     pub dir: String,
-}
-
-/// One restored directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MountStatus {
-    /// Which backup.
-    pub id: BackupId,
-    /// Where.
-    pub dir: String,
-    /// How it is served.
-    pub strategy: Strategy,
-    /// Whether it can be read.
-    pub state: MountState,
-    /// Bytes of the archive.
-    #[serde(default)]
-    pub size_bytes: u64,
-    /// Bytes of the archive that are in the container. When all are, the
-    /// bucket is needed no more.
-    #[serde(default)]
-    pub cached_bytes: u64,
-    /// Whether all of the archive has been found to be what was stored.
-    #[serde(default)]
-    pub verified: bool,
-    /// When the archive's URL stops to work: it must be renewed before, unless
-    /// all bytes are here.
-    #[serde(
-        default,
-        with = "time::serde::rfc3339::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub url_expires_at: Option<OffsetDateTime>,
-    /// Why bytes that are missing did not come when they were last tried for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    /// What could not be unpacked by [`Strategy::Extract`].
-    #[serde(default, skip_serializing_if = "Listed::is_empty")]
-    pub left_out: Listed<LeftOutEntry>,
-}
-
-impl MountStatus {
-    /// Whether bytes are still to be fetched.
-    pub fn is_partial(&self) -> bool {
-        self.cached_bytes < self.size_bytes
-    }
-}
-
-/// Whether a restored directory can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MountState {
-    /// It can.
-    Active,
-    /// The archive is not what was stored: what is not in memory yet cannot be
-    /// read any more. Restore another backup.
-    Damaged,
-    /// What served it died: restore again.
-    Lost,
-    /// Of a newer agent. Never sent.
-    #[serde(other)]
-    Unknown,
-}
-
-/// How the agent is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentStatus {
-    /// Of the agent.
-    pub version: String,
-    /// [`VERSION`] of the protocol that it speaks.
-    #[serde(default)]
-    pub protocol: u32,
-    /// Strategies that work in this container, best first; those of a newer agent
-    /// that are not known are passed over.
-    #[serde(deserialize_with = "known_strategies")]
-    pub strategies: Vec<Strategy>,
-    /// Restored directories.
-    pub mounts: Vec<MountStatus>,
-}
-
-fn known_strategies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strategy>, D::Error> {
-    let names = Vec::<String>::deserialize(deserializer)?;
-    let known = |name: String| Strategy::ALL.into_iter().find(|it| it.as_str() == name);
-    Ok(names.into_iter().filter_map(known).collect())
 }
 
 /// Asks for a command to be run by `/bin/sh -c`.

@@ -19,7 +19,7 @@ use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, hex,
     protocol::{self, AgentStatus},
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use wasm_bindgen_futures::spawn_local;
 use worker::{Delay, State, Storage};
 
@@ -38,9 +38,11 @@ use generation::Generation;
 /// is not on the machine yet has to be fetched in this time. Also how long a
 /// caller waits for the agent of a container that runs.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// How long those wait for it who can do without, and how long one question may
-/// take.
+/// How long those ask it again who can do without.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// How long one question how it is may take. An agent whose restored directories
+/// hang says so after ten seconds.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// First and longest backoff between two questions whether the agent is there.
 /// The platform has no event for a port that begins to listen.
 const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -54,7 +56,7 @@ pub struct Lifecycle {
     /// Uses under way; the container does not sleep meanwhile.
     uses: Cell<u32>,
     /// Callers who have asked for its end: nobody waits for its agent meanwhile.
-    stops: Cell<u32>,
+    stops: watch::Sender<u32>,
     alarms: RefCell<Option<Alarms>>,
     /// When the platform was told last how long to keep the container, in
     /// milliseconds since 1970.
@@ -78,14 +80,11 @@ impl Connected {
 impl Connected {
     /// How the agent is, if it says so soon.
     pub async fn status(&self) -> Result<AgentStatus> {
-        let status = within(LOOK_DEADLINE, self.agent.status()).await;
+        let status = within(ANSWER_LIMIT, self.agent.status()).await;
         status.unwrap_or_else(|| {
             Err(SandboxError::new(
                 ErrorCode::ContainerUnavailable,
-                format!(
-                    "the agent has not answered for {} s; it is safe to try again",
-                    LOOK_DEADLINE.as_secs()
-                ),
+                format!("of the agent: {}; it is safe to try again", no_answer()),
             ))
         })
     }
@@ -156,7 +155,7 @@ impl Lifecycle {
             connected: RefCell::new(None),
             starting: Mutex::new(()),
             uses: Cell::new(0),
-            stops: Cell::new(0),
+            stops: watch::Sender::new(0),
             alarms: RefCell::new(None),
             kept_at: Cell::new(0),
         });
@@ -306,9 +305,9 @@ impl Lifecycle {
 
     /// Ends the container, as a caller has asked. What it had on disk is gone.
     pub async fn stop(&self) -> Result<()> {
-        self.stops.set(self.stops.get() + 1);
+        self.stops.send_modify(|stops| *stops += 1);
         let stopped = self.stop_now().await;
-        self.stops.set(self.stops.get() - 1);
+        self.stops.send_modify(|stops| *stops -= 1);
         stopped
     }
 
@@ -394,14 +393,15 @@ impl Lifecycle {
     ) -> Result<Recognition, String> {
         let deadline = clock::now() + deadline;
         let (mut backoff, longest) = POLL_BACKOFF;
+        let mut stops = self.stops.subscribe();
         loop {
-            if self.stops.get() > 0 {
-                return Err("it is being stopped".to_owned());
-            }
-            let reason = match within(LOOK_DEADLINE, agent.recognizes_us()).await {
-                Some(Ok(recognition)) => return Ok(recognition),
-                Some(Err(error)) => error.message,
-                None => format!("it has not answered for {} s", LOOK_DEADLINE.as_secs()),
+            let stop = pin!(stops.wait_for(|stops| *stops > 0));
+            let answer = pin!(within(ANSWER_LIMIT, agent.recognizes_us()));
+            let reason = match select(stop, answer).await {
+                Either::Left(_) => return Err("it is being stopped".to_owned()),
+                Either::Right((Some(Ok(recognition)), _)) => return Ok(recognition),
+                Either::Right((Some(Err(error)), _)) => error.message,
+                Either::Right((None, _)) => no_answer(),
             };
             if clock::now() >= deadline {
                 return Err(reason);
@@ -413,6 +413,10 @@ impl Lifecycle {
             }
         }
     }
+}
+
+fn no_answer() -> String {
+    format!("it has not answered for {} s", ANSWER_LIMIT.as_secs())
 }
 
 /// What `work` comes to, unless it takes longer than `limit`.
