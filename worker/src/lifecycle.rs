@@ -356,13 +356,8 @@ impl Lifecycle {
 
     /// Notes that a caller has restored `dir` in the container of `agent`.
     pub async fn note_restored_dir(&self, agent: &Connected, dir: &str) -> Result<()> {
-        let _one_at_a_time = self.starting.lock().await;
-        if let Some(mut generation) = self.generation_of(agent).await?
-            && generation.note_restored_dir(dir)
-        {
-            generation.store(&self.storage()).await?;
-        }
-        Ok(())
+        self.note(agent, |generation| generation.note_restored_dir(dir))
+            .await
     }
 
     /// The container of `agent`, unless another has been started since.
@@ -374,9 +369,20 @@ impl Lifecycle {
     /// Notes that a backup is restored in the container of `agent`, which may have
     /// URLs of its archive from now on.
     pub async fn note_restored(&self, agent: &Connected, id: &BackupId) -> Result<()> {
+        self.note(agent, |generation| generation.note_restored(id))
+            .await
+    }
+
+    /// Changes what is known of the container of `agent`, and stores it if `change`
+    /// says that it is news.
+    async fn note(
+        &self,
+        agent: &Connected,
+        change: impl FnOnce(&mut Generation) -> bool,
+    ) -> Result<()> {
         let _one_at_a_time = self.starting.lock().await;
         if let Some(mut generation) = self.generation_of(agent).await?
-            && generation.note_restored(id)
+            && change(&mut generation)
         {
             generation.store(&self.storage()).await?;
         }

@@ -5,8 +5,6 @@ use serde::Serialize;
 use wasm_bindgen::JsValue;
 use worker::Response;
 
-use crate::agent::Content;
-
 /// What a method is called with.
 pub(super) struct Call {
     /// What it takes.
@@ -25,10 +23,8 @@ pub(super) struct Call {
 pub(super) enum Reply {
     /// A result, as JSON.
     Json(String),
-    /// Server-sent events.
-    Events(Response),
-    /// The content of a file.
-    Content(Content),
+    /// Server-sent events, or the content of a file, as they come.
+    Stream(Response),
     /// That it has succeeded.
     Done,
 }

@@ -95,7 +95,7 @@ async fn operate<T: Serialize + 'static>(
 }
 
 fn events_reply<T: Serialize>(events: impl Stream<Item = Result<T>> + 'static) -> Result<Reply> {
-    sse::response(events.map(|event| sse::event(&event))).map(Reply::Events)
+    sse::response(events.map(|event| sse::event(&event))).map(Reply::Stream)
 }
 
 fn handlers() -> Vec<Handler> {
@@ -177,7 +177,8 @@ fn handlers() -> Vec<Handler> {
             Reply::of(&service.write_file(&file.path, body).await?)
         }),
         on_call(&methods::READ_RAW_FILE, async |service, file, _| {
-            service.read_file(&file.path).await.map(Reply::Content)
+            let content = service.read_file(&file.path).await?;
+            Ok(Reply::Stream(content.into_response()))
         }),
         on(&methods::LIST_FILES, async |service, request| {
             service.list_files(&request).await

@@ -42,8 +42,7 @@ async fn dispatch(service: Rc<Service>, mut request: Request) -> Result<Response
     };
     let response = match methods::call(service, method, call).await? {
         Reply::Json(json) => json_response(json)?,
-        Reply::Events(response) => return Ok(response),
-        Reply::Content(content) => return Ok(content.into_response()),
+        Reply::Stream(response) => return Ok(response),
         Reply::Done => Response::empty().map_err(internal)?,
     };
     Ok(response.with_status(method.status))

@@ -51,12 +51,8 @@ impl Sandbox {
         let reply = methods::call(self.service.clone(), method, read(takes, arguments));
         match reply.await? {
             Reply::Json(json) => to_js(&json),
-            Reply::Events(response) => {
+            Reply::Stream(response) => {
                 let response: worker::web_sys::Response = response.into();
-                Ok(response.body().into())
-            }
-            Reply::Content(content) => {
-                let response: worker::web_sys::Response = content.into_response().into();
                 Ok(response.body().into())
             }
             Reply::Done => Ok(JsValue::UNDEFINED),
