@@ -251,7 +251,7 @@ fn the_agent_is_told_where_to_listen_and_nothing_of_our_environment() {
     let host = Fixture::new("environment");
     let printed = host.run("one", "env");
     assert!(
-        printed.contains("SANDBOX_AGENT_LISTEN=127.0.0.1:"),
+        printed.contains("SANDBOX_AGENT_LISTEN=127.0.0.2:"),
         "{printed}"
     );
     assert!(!printed.contains("CARGO"), "{printed}");

@@ -244,9 +244,13 @@ impl Container {
     }
 }
 
-/// A loopback port that is free now; the kernel hands out others first before
+/// Where agents listen: not on the address from which connections on this machine
+/// are made, whose ports come and go.
+const AGENTS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// A port for an agent that is free now; the kernel hands out others first before
 /// it comes back to this one.
 fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    let listener = TcpListener::bind((AGENTS, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }
