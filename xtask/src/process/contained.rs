@@ -26,6 +26,9 @@ use crate::project;
 /// The descriptor on which bubblewrap reports the process that it made.
 const INFO_FD: i32 = 3;
 
+/// The descriptor whose end of file lets the program begin.
+const BLOCK_FD: i32 = 4;
+
 /// How a program ended, as a shell reports it: 128 + n after signal n.
 pub type ExitCode = i32;
 
@@ -54,7 +57,8 @@ impl Contained {
         let mut command = Command::new(program);
         command
             .args(["--unshare-pid", "--as-pid-1", "--die-with-parent"])
-            .args(["--info-fd", &INFO_FD.to_string()]);
+            .args(["--info-fd", &INFO_FD.to_string()])
+            .args(["--block-fd", &BLOCK_FD.to_string()]);
         Ok(command)
     }
 
@@ -116,15 +120,23 @@ impl Drop for Contained {
 /// Starts bubblewrap, and holds on to the process that it makes.
 fn start(mut command: Command) -> Result<(Child, OwnedFd)> {
     let (info, report) = io::pipe()?;
+    // A program that ended at once could be reaped before it is held: it waits.
+    let (block, let_begin) = io::pipe()?;
     command
         .stdin(Stdio::null())
         .process_group(0)
-        .fd_mappings(vec![FdMapping {
-            parent_fd: report.into(),
-            child_fd: INFO_FD,
-        }])?;
+        .fd_mappings(vec![
+            FdMapping {
+                parent_fd: report.into(),
+                child_fd: INFO_FD,
+            },
+            FdMapping {
+                parent_fd: block.into(),
+                child_fd: BLOCK_FD,
+            },
+        ])?;
     let mut bwrap = command.spawn().context("cannot start bubblewrap")?;
-    // The command holds our copy of the pipe's other end.
+    // The command holds our copies of the pipes' other ends.
     drop(command);
     let info = match io::read_to_string(info) {
         Ok(info) if !info.is_empty() => info,
@@ -132,9 +144,9 @@ fn start(mut command: Command) -> Result<(Child, OwnedFd)> {
     };
     let info: Info = serde_json::from_str(&info).context("bubblewrap's report")?;
     let pid = Pid::from_raw(info.child_pid).context("bubblewrap reported no process")?;
-    // The number is still this process: only bubblewrap can reap it, and then ends.
     let process = pidfd_open(pid, PidfdFlags::empty())
-        .with_context(|| format!("process {} ended at once", info.child_pid))?;
+        .with_context(|| format!("process {} ended before it began", info.child_pid))?;
+    drop(let_begin);
     Ok((bwrap, process))
 }
 
