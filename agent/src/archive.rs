@@ -4,7 +4,10 @@
 
 use std::{io, path::PathBuf};
 
-use sandbox_shared::{Failure, SandboxError, Verb};
+use sandbox_shared::{
+    SandboxError,
+    methods::{Failure, Row},
+};
 
 use squashfs::reader::ReadError;
 
@@ -49,8 +52,8 @@ pub enum ArchiveError {
 }
 
 impl Failure for ArchiveError {
-    fn of(self, verb: Verb) -> SandboxError {
-        let described = verb.failed(self.to_string());
+    fn of(self, method: &Row) -> SandboxError {
+        let described = method.failed(self.to_string());
         match self {
             Self::NoSpace { needed, available } => described
                 .with("neededBytes", needed)

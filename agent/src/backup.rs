@@ -14,7 +14,8 @@ use std::{
 
 use rustix::io::Errno;
 use sandbox_shared::{
-    Compression, ErrorCode, Failure, Result, SandboxError, Selection, Verb,
+    Compression, ErrorCode, Result, SandboxError, Selection,
+    methods::{self, Failure, Row},
     protocol::{
         CreateBackup, CreateEvent, CreateProgress, MAX_PARTS, PreviewEvent, UploadedArchive,
     },
@@ -157,30 +158,30 @@ impl Plan {
 }
 
 impl Failure for ScanError {
-    fn of(self, verb: Verb) -> SandboxError {
+    fn of(self, method: &Row) -> SandboxError {
         let message = self.to_string();
         match self {
-            Self::Cancelled => cancelled(verb),
+            Self::Cancelled => cancelled(method),
             Self::Pattern { .. } => SandboxError::invalid_config(message),
-            Self::Unreadable(unreadable) => report::unreadable(verb, message, &unreadable),
-            _ => verb.failed(message),
+            Self::Unreadable(unreadable) => report::unreadable(method, message, &unreadable),
+            _ => method.failed(message),
         }
     }
 }
 
 impl Failure for WriteError {
-    fn of(self, verb: Verb) -> SandboxError {
+    fn of(self, method: &Row) -> SandboxError {
         let message = self.to_string();
         match self {
-            Self::Cancelled => cancelled(verb),
-            Self::Unreadable(unreadable) => report::unreadable(verb, message, &unreadable),
-            _ => verb.failed(message),
+            Self::Cancelled => cancelled(method),
+            Self::Unreadable(unreadable) => report::unreadable(method, message, &unreadable),
+            _ => method.failed(message),
         }
     }
 }
 
-fn cancelled(verb: Verb) -> SandboxError {
-    verb.failed("the backup was cancelled")
+fn cancelled(method: &Row) -> SandboxError {
+    method.failed("the backup was cancelled")
 }
 
 /// Ends the work when nobody waits for it any more.
@@ -218,9 +219,9 @@ pub async fn create(
         })
     };
 
-    let failed = |error: TransferError| error.of(Verb::CreateBackup);
+    let failed = |error: TransferError| error.of(&methods::CREATE_BACKUP);
 
-    let scanning = blocking(Verb::CreateBackup, {
+    let scanning = blocking(&methods::CREATE_BACKUP, {
         let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
         move || plan.wanted.scan(&mut (), &control)
     });
@@ -238,7 +239,7 @@ pub async fn create(
     announce(Arc::clone(&addresses));
 
     let (sender, parts) = mpsc::channel(PARTS_WAITING);
-    let writing = blocking(Verb::CreateBackup, {
+    let writing = blocking(&methods::CREATE_BACKUP, {
         let control = Arc::clone(&control);
         move || {
             let mut sink = PartSink::new(part_size, sender);
@@ -269,7 +270,7 @@ pub async fn create(
 pub async fn preview(wanted: Wanted, events: mpsc::Sender<PreviewEvent>) -> Result<BackupPreview> {
     let control = Arc::new(Control::default());
     let _cancel = CancelOnDrop(Arc::clone(&control));
-    let looking = blocking(Verb::PreviewBackup, {
+    let looking = blocking(&methods::PREVIEW_BACKUP, {
         let control = Arc::clone(&control);
         move || wanted.preview(&control)
     });
@@ -281,16 +282,16 @@ pub async fn preview(wanted: Wanted, events: mpsc::Sender<PreviewEvent>) -> Resu
 
 async fn send(events: &mpsc::Sender<CreateEvent>, event: CreateEvent) -> Result<()> {
     let sent = events.send(event).await;
-    sent.map_err(|_| cancelled(Verb::CreateBackup))
+    sent.map_err(|_| cancelled(&methods::CREATE_BACKUP))
 }
 
-/// Does what blocks, and calls its failure what `verb` does.
+/// Does what blocks, and calls its failure what `method` does.
 async fn blocking<T: Send + 'static, E: Failure + Send + 'static>(
-    verb: Verb,
+    method: &Row,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?
-        .map_err(|error| error.of(verb))
+        .map_err(|error| error.of(method))
 }

@@ -23,7 +23,11 @@ use rustix::{
     pipe::{PipeFlags, fcntl_getpipe_size, pipe_with},
     process::{Pid, Signal, kill_process_group},
 };
-use sandbox_shared::{SandboxError, Verb, files::ExecEvent, protocol::Exec, rules};
+use sandbox_shared::{
+    SandboxError,
+    files::{ExecEvent, ExecRequest},
+    methods, rules,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe,
@@ -64,7 +68,7 @@ pub enum ExecError {
 
 impl From<ExecError> for SandboxError {
     fn from(error: ExecError) -> Self {
-        let failed = Verb::Exec.failed(error.to_string());
+        let failed = methods::EXEC.failed(error.to_string());
         match error {
             ExecError::Invalid(error) => error,
             ExecError::NoDirectory(cwd) => failed.with("cwd", cwd),
@@ -84,12 +88,11 @@ pub struct Running {
 }
 
 /// Starts a command.
-pub fn start(request: Exec) -> Result<Running, ExecError> {
-    let options = request.options;
+pub fn start(request: ExecRequest) -> Result<Running, ExecError> {
     if request.command.contains('\0') {
         return Err(SandboxError::invalid_request("command must not contain NUL").into());
     }
-    let cwd = working_directory(options.cwd.as_deref(), DEFAULT_CWD)?;
+    let cwd = working_directory(request.cwd.as_deref(), DEFAULT_CWD)?;
     let (stdout, stdout_writer) = output_pipe()?;
     let (stderr, stderr_writer) = output_pipe()?;
 
@@ -101,7 +104,7 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
         .process_group(0)
         .stdout(stdout_writer)
         .stderr(stderr_writer)
-        .stdin(if options.stdin.is_some() {
+        .stdin(if request.stdin.is_some() {
             Stdio::piped()
         } else {
             Stdio::null()
@@ -114,7 +117,7 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
             command.env_remove(name);
         }
     }
-    for (name, value) in options.env.unwrap_or_default() {
+    for (name, value) in request.env.unwrap_or_default() {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             return Err(SandboxError::invalid_request(format!(
                 "env: {name:?} is not the name of a variable, or its value contains NUL"
@@ -129,13 +132,13 @@ pub fn start(request: Exec) -> Result<Running, ExecError> {
         // What it starts inherits it. Where it cannot be set, it runs all the same.
         let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE_ADJ);
     }
-    let stdin = child.stdin.take().zip(options.stdin);
+    let stdin = child.stdin.take().zip(request.stdin);
     Ok(Running {
         group: Group(child),
         stdout,
         stderr,
         stdin,
-        timeout: options.timeout.map(Duration::from_millis),
+        timeout: request.timeout.map(Duration::from_millis),
         started,
     })
 }

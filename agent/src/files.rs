@@ -14,9 +14,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sandbox_shared::{
-    Result, SandboxError, Verb,
+    Result, SandboxError,
     files::{ExistsResult, FileInfo, FileType, ListFilesResult},
     metadata::iso8601,
+    methods::{self, Row},
     rules,
 };
 use tokio::io::AsyncWriteExt;
@@ -27,9 +28,9 @@ const NEW_FILE_MODE: u32 = 0o644;
 /// Links that one path may lead through, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// What the operating system has said to a file operation, as an error of `verb`.
+/// What the operating system has said to a file operation, as an error of `method`.
 fn failed(
-    verb: Verb,
+    method: &Row,
     operation: &'static str,
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(io::Error) -> SandboxError {
@@ -37,8 +38,8 @@ fn failed(
     move |error| {
         let message = format!("cannot {operation} {}: {error}", path.display());
         let answer = match error.kind() {
-            io::ErrorKind::NotFound => verb.not_found(message),
-            _ => verb.failed(message),
+            io::ErrorKind::NotFound => method.not_found(message),
+            _ => method.failed(message),
         };
         let answer = answer.with("path", path.to_string_lossy());
         match error.raw_os_error() {
@@ -57,16 +58,18 @@ fn checked(path: &str) -> Result<PathBuf> {
 /// Opens a regular file to be read, and its size in bytes.
 pub async fn open(path: &str) -> Result<(tokio::fs::File, u64)> {
     let path = checked(path)?;
-    let about = tokio::fs::metadata(&path)
-        .await
-        .map_err(failed(Verb::ReadFile, "read", &path))?;
+    let about =
+        tokio::fs::metadata(&path)
+            .await
+            .map_err(failed(&methods::READ_FILE, "read", &path))?;
     // Before opening: that would wait for the writer of a FIFO.
     if !about.is_file() {
         return Err(not_a_file(&path));
     }
-    let file = tokio::fs::File::open(&path)
-        .await
-        .map_err(failed(Verb::ReadFile, "read", &path))?;
+    let file =
+        tokio::fs::File::open(&path)
+            .await
+            .map_err(failed(&methods::READ_FILE, "read", &path))?;
     Ok((file, about.len()))
 }
 
@@ -83,7 +86,7 @@ where
     E: std::fmt::Display,
 {
     let path = checked(path)?;
-    let failed = |operation, path| failed(Verb::WriteFile, operation, path);
+    let failed = |operation, path| failed(&methods::WRITE_FILE, operation, path);
     let target = follow_links(&path).map_err(failed("write", &path))?;
     let existing = match tokio::fs::metadata(&target).await {
         Ok(about) if about.is_file() => Some(about),
@@ -155,7 +158,7 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
 pub async fn delete(path: &str) -> Result<()> {
     let path = checked(path)?;
     let about = tokio::fs::symlink_metadata(&path).await.map_err(failed(
-        Verb::DeleteFile,
+        &methods::DELETE_FILE,
         "delete",
         &path,
     ))?;
@@ -168,7 +171,7 @@ pub async fn delete(path: &str) -> Result<()> {
     }
     tokio::fs::remove_file(&path)
         .await
-        .map_err(failed(Verb::DeleteFile, "delete", &path))?;
+        .map_err(failed(&methods::DELETE_FILE, "delete", &path))?;
     Ok(())
 }
 
@@ -181,7 +184,7 @@ pub async fn mkdir(path: &str, recursive: bool) -> Result<()> {
     } else {
         tokio::fs::create_dir(&path).await
     };
-    made.map_err(failed(Verb::Mkdir, "make", &path))?;
+    made.map_err(failed(&methods::MKDIR, "make", &path))?;
     Ok(())
 }
 
@@ -198,7 +201,7 @@ pub async fn exists(path: &str) -> Result<ExistsResult> {
         {
             false
         }
-        Err(error) => return Err(failed(Verb::Exists, "look at", &checked)(error)),
+        Err(error) => return Err(failed(&methods::EXISTS, "look at", &checked)(error)),
     };
     Ok(ExistsResult {
         success: true,
@@ -212,9 +215,9 @@ pub async fn exists(path: &str) -> Result<ExistsResult> {
 pub fn list(path: &str, recursive: bool, include_hidden: bool) -> Result<ListFilesResult> {
     let dir = checked(path)?;
     // A path that ends in a link is still the directory behind it.
-    let root = std::fs::canonicalize(&dir).map_err(failed(Verb::ListFiles, "list", &dir))?;
+    let root = std::fs::canonicalize(&dir).map_err(failed(&methods::LIST_FILES, "list", &dir))?;
     // An error that walking would only report as an entry of its own.
-    std::fs::read_dir(&root).map_err(failed(Verb::ListFiles, "list", &dir))?;
+    std::fs::read_dir(&root).map_err(failed(&methods::LIST_FILES, "list", &dir))?;
     let entries = WalkDir::new(&root)
         .min_depth(1)
         .max_depth(if recursive { usize::MAX } else { 1 })
@@ -234,7 +237,7 @@ pub fn list(path: &str, recursive: bool, include_hidden: bool) -> Result<ListFil
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 let path = error.path().unwrap_or(&dir).to_owned();
-                return Err(failed(Verb::ListFiles, "list", path)(error.into()));
+                return Err(failed(&methods::LIST_FILES, "list", path)(error.into()));
             }
         }
     }

@@ -27,7 +27,8 @@ use std::{
 use futures_util::future::try_join_all;
 use rustix::fs::Mode;
 use sandbox_shared::{
-    BackupId, ErrorCode, Failure, Result, SandboxError, Strategy, Verb,
+    BackupId, ErrorCode, Result, SandboxError, Strategy,
+    methods::{Failure, Row},
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
     report::Listed,
     rules::{self, AllowedRoots},
@@ -134,22 +135,23 @@ pub enum MountError {
 }
 
 impl Failure for MountError {
-    fn of(self, verb: Verb) -> SandboxError {
+    fn of(self, method: &Row) -> SandboxError {
         let message = self.to_string();
         match self {
             Self::Refused(error) => error,
-            Self::Archive(error) => error.of(verb),
-            Self::Transfer(error) => error.of(verb),
+            Self::Archive(error) => error.of(method),
+            Self::Transfer(error) => error.of(method),
             Self::Busy { users, .. } => {
                 let users = users
                     .into_iter()
                     .map(|user| serde_json::json!({ "pid": user.pid, "command": user.command }));
-                verb.failed(message)
+                method
+                    .failed(message)
                     .with("processes", users.collect::<Vec<_>>())
             }
             Self::NotMounted(_) => SandboxError::invalid_config(message),
             Self::Closed => SandboxError::new(ErrorCode::ContainerUnavailable, message),
-            _ => verb.failed(message),
+            _ => method.failed(message),
         }
     }
 }

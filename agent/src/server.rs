@@ -27,13 +27,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use sandbox_shared::{
-    BackupId, ErrorCode, Failure as _, SandboxError, Verb,
+    BackupId, ErrorCode, SandboxError,
     error::from_json,
-    files::ExecEvent,
+    files::{ExecEvent, ExecRequest},
+    methods::{self, Failure as _, Row},
     protocol::{
-        self, AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, Exec, FileQuery,
-        PartUrls, PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup,
-        VerifyBackup, VerifyEvent, paths,
+        self, AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, FileQuery, PartUrls,
+        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, VerifyBackup,
+        VerifyEvent, paths,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -105,10 +106,10 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Where backups are restored, for a `verb` that reads what is there.
-    async fn restored_directories(&self, verb: Verb) -> Result<Vec<PathBuf>, SandboxError> {
+    /// Where backups are restored, for a `method` that reads what is there.
+    async fn restored_directories(&self, method: &Row) -> Result<Vec<PathBuf>, SandboxError> {
         let mounts = self.mounts.status().await;
-        let mounts = mounts.map_err(|error| error.of(verb))?;
+        let mounts = mounts.map_err(|error| error.of(method))?;
         Ok(mounts.into_iter().map(|mount| mount.dir.into()).collect())
     }
 }
@@ -308,7 +309,7 @@ async fn status(State(agent): State<Agent>) -> Result {
         protocol: protocol::VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         strategies: agent.mounts.strategies().await,
-        mounts: mounts.map_err(|error| error.of(Verb::Status))?,
+        mounts: mounts.map_err(|error| error.of(&methods::STATUS))?,
     }))
 }
 
@@ -338,7 +339,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: CreateBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories(Verb::CreateBackup).await?;
+    let mounts = agent.restored_directories(&methods::CREATE_BACKUP).await?;
     let id = request.id.clone();
     let plan = Plan::from_request(request, &agent.config.roots, &mounts)?;
     let waiting = Waiting {
@@ -358,7 +359,7 @@ async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
 
 async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
     let PreviewBackup { dir, selection } = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories(Verb::PreviewBackup).await?;
+    let mounts = agent.restored_directories(&methods::PREVIEW_BACKUP).await?;
     let wanted = Wanted::from_request(&dir, selection, &agent.config.roots, &mounts)?;
     Ok(event_stream(&agent, |events| async move {
         let previewed = backup::preview(wanted, events.clone()).await;
@@ -405,7 +406,7 @@ async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
         )
         .await;
         let last = restored.map_or_else(
-            |error| RestoreEvent::Failed(error.of(Verb::RestoreBackup)),
+            |error| RestoreEvent::Failed(error.of(&methods::RESTORE_BACKUP)),
             RestoreEvent::Mounted,
         );
         let _ = events.send(last).await;
@@ -441,7 +442,7 @@ async fn renew_url(State(agent): State<Agent>, request: Body) -> Result {
         .mounts
         .renew(body(request, ErrorCode::InvalidRequest).await?)
         .await;
-    renewed.map_err(|error| error.of(Verb::RestoreBackup))?;
+    renewed.map_err(|error| error.of(&methods::RESTORE_BACKUP))?;
     Ok(json(&Done {}))
 }
 
@@ -450,12 +451,12 @@ async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
     let dir = agent.config.roots.check(&request.dir)?;
     let unmounted = agent.mounts.unmount(&dir, request.force).await;
     Ok(json(
-        &unmounted.map_err(|error| error.of(Verb::UnmountBackup))?,
+        &unmounted.map_err(|error| error.of(&methods::UNMOUNT_BACKUP))?,
     ))
 }
 
 async fn run_command(State(agent): State<Agent>, request: Body) -> Result {
-    let request: Exec = body(request, ErrorCode::InvalidRequest).await?;
+    let request: ExecRequest = body(request, ErrorCode::InvalidRequest).await?;
     let running = exec::start(request)?;
     Ok(event_stream(&agent, |events: mpsc::Sender<ExecEvent>| {
         running.report(events)

@@ -7,7 +7,10 @@
 use std::{io, num::NonZeroU64, sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER, redirect};
-use sandbox_shared::{Failure, SandboxError, Verb};
+use sandbox_shared::{
+    SandboxError,
+    methods::{Failure, Row},
+};
 
 pub mod checksum;
 pub mod download;
@@ -125,15 +128,15 @@ impl TransferError {
 }
 
 impl Failure for TransferError {
-    fn of(self, verb: Verb) -> SandboxError {
+    fn of(self, method: &Row) -> SandboxError {
         let message = self.to_string();
         match self {
-            Self::NotFound => verb.not_found(message),
-            Self::NoSpace { needed, available } => verb
+            Self::NotFound => method.not_found(message),
+            Self::NoSpace { needed, available } => method
                 .failed(message)
                 .with("neededBytes", needed)
                 .with("availableBytes", available),
-            _ => verb.failed(message),
+            _ => method.failed(message),
         }
     }
 }

@@ -15,7 +15,8 @@ use std::{
 };
 
 use sandbox_shared::{
-    ArchiveChecksum, Failure, SandboxError, Verb,
+    ArchiveChecksum, SandboxError,
+    methods::{self, Failure},
     protocol::ArchiveSource,
     verification::{ArchiveVerification, ChecksumVerdict, MAX_PROBLEMS},
 };
@@ -53,8 +54,8 @@ pub enum VerifyError {
 impl From<VerifyError> for SandboxError {
     fn from(error: VerifyError) -> Self {
         let failed = match error {
-            VerifyError::Transfer(error) => error.of(Verb::VerifyBackup),
-            other => Verb::VerifyBackup.failed(other.to_string()),
+            VerifyError::Transfer(error) => error.of(&methods::VERIFY_BACKUP),
+            other => methods::VERIFY_BACKUP.failed(other.to_string()),
         };
         let message = format!("cannot verify the archive: {}", failed.message);
         Self { message, ..failed }

@@ -1,5 +1,6 @@
 //! What `createBackup` and `restoreBackup` take and return.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
@@ -8,47 +9,58 @@ use crate::{
     handle::{BackupId, DirectoryBackup, Ttl},
     operation::OperationId,
     report::{LeftOutEntry, Listed},
-    rules,
+    rules, schema,
     selection::{OnUnreadable, Selection},
     strategy::Strategy,
 };
 
 /// What `createBackup` takes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupOptions {
-    /// Absolute path below an allowed root.
+    /// Absolute path of a directory at or below `/workspace`, `/home`, `/tmp`, `/var/tmp`, `/app` or
+    /// one of `BACKUP_ALLOWED_ROOTS`, without `..`.
+    #[schemars(with = "schema::Path")]
     pub dir: String,
-    /// At most 256 Unicode characters, none of them a control character.
+    /// For people: at most 256 Unicode characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Name>")]
     pub name: Option<String>,
-    /// Three days when absent.
+    /// Seconds for which the backup may be restored; three days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
-    /// [`Selection::gitignore`]. Off by default.
+    /// Leave out what git ignores: what `.gitignore` files name and git does not track.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<bool>", extend("default" = false))]
     pub gitignore: bool,
-    /// Patterns in `.gitignore` syntax, relative to `dir`.
+    /// What else to leave out: patterns in `.gitignore` syntax, relative to `dir`.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Vec<schema::Pattern>>", length(max = 10_000))]
     pub excludes: Vec<String>,
-    /// [`Selection::exclude_caches`].
+    /// Of directories with a valid `CACHEDIR.TAG`, keep only the tag.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<bool>", extend("default" = false))]
     pub exclude_caches: bool,
-    /// [`Selection::exclude_larger_than`]; at most [`rules::MAX_SAFE_INTEGER`].
+    /// Leave out files of more bytes than this.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "rules::safe_integer"
     )]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub exclude_larger_than: Option<u64>,
-    /// [`Selection::cross_file_systems`].
+    /// Enter directories that are other file systems. Otherwise they are kept, but empty;
+    /// directories that were restored are always read.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<bool>", extend("default" = false))]
     pub cross_file_systems: bool,
-    /// [`Selection::on_unreadable`].
+    /// What to do about entries that cannot be read; `fail` when absent.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<OnUnreadable>")]
     pub on_unreadable: OnUnreadable,
-    /// zstd when absent.
+    /// How the archive is compressed; by zstd when absent.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Compression>")]
     pub compression: Compression,
 }
 
@@ -99,57 +111,35 @@ impl BackupOptions {
     }
 }
 
-/// What `restoreBackup` takes: a handle, whose `dir` may be another directory
-/// than the one backed up, and how to restore it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "FlatRestoreRequest", rename_all = "camelCase")]
+/// What `restoreBackup` takes: a handle, whose `dir` may be another directory than the one that was
+/// backed up, and how to restore it. What else a handle holds is ignored, unless its name is close
+/// to one of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RestoreRequest {
-    /// Which backup, and where to.
-    #[serde(flatten)]
-    pub backup: DirectoryBackup,
-    /// Forces one strategy instead of the first that works.
+    /// Which backup.
+    pub id: BackupId,
+    /// Absolute path of the directory to restore to, at or below an allowed root. Made if it is not
+    /// there, covered if it is not empty.
+    #[schemars(with = "schema::Path")]
+    pub dir: String,
+    /// Forces one strategy; the best that works in the container when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
-    /// Takes an older restore of `dir` away under the processes that use it.
+    /// Unmount an older restore of the directory even while processes use it.
+    #[serde(default)]
     pub force: bool,
-    /// Puts the backup back whenever the container has started again.
+    /// Restore the backup again whenever the container has started again.
+    #[serde(default)]
     pub auto_restore: bool,
-}
-
-/// A [`RestoreRequest`] as it is read: what `flatten` reads, an error no longer
-/// knows the field of.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FlatRestoreRequest {
-    id: BackupId,
-    dir: String,
-    #[serde(default)]
-    strategy: Option<Strategy>,
-    #[serde(default)]
-    force: bool,
-    #[serde(default)]
-    auto_restore: bool,
-}
-
-impl From<FlatRestoreRequest> for RestoreRequest {
-    fn from(flat: FlatRestoreRequest) -> Self {
-        Self {
-            backup: DirectoryBackup {
-                id: flat.id,
-                dir: flat.dir,
-            },
-            strategy: flat.strategy,
-            force: flat.force,
-            auto_restore: flat.auto_restore,
-        }
-    }
 }
 
 impl From<DirectoryBackup> for RestoreRequest {
     /// To the directory of the handle, by the best strategy that works.
     fn from(backup: DirectoryBackup) -> Self {
         Self {
-            backup,
+            id: backup.id,
+            dir: backup.dir,
             strategy: None,
             force: false,
             auto_restore: false,
@@ -157,44 +147,55 @@ impl From<DirectoryBackup> for RestoreRequest {
     }
 }
 
-/// What `restoreBackup` takes beside the handle, over RPC.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// How a backup is restored. Fields that are given here stand above those beside the handle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RestoreOptions {
-    /// [`RestoreRequest::strategy`]
+    /// Forces one strategy; the best that works in the container when absent.
     pub strategy: Option<Strategy>,
-    /// [`RestoreRequest::force`]
+    /// Unmount an older restore of the directory even while processes use it; false when absent.
     pub force: Option<bool>,
-    /// [`RestoreRequest::auto_restore`]
+    /// Restore the backup again whenever the container has started again; false when absent.
     pub auto_restore: Option<bool>,
-    /// [`CallOptions::operation_id`](crate::operation::CallOptions::operation_id)
+    /// As for `createBackup`.
     pub operation_id: Option<OperationId>,
 }
 
 impl RestoreRequest {
+    /// The handle of the backup, with the directory to restore to.
+    pub fn backup(&self) -> DirectoryBackup {
+        DirectoryBackup {
+            id: self.id.clone(),
+            dir: self.dir.clone(),
+        }
+    }
+
     /// The same with those of `options` that are given.
     #[must_use]
     pub fn with(self, options: &RestoreOptions) -> Self {
         Self {
-            backup: self.backup,
             strategy: options.strategy.or(self.strategy),
             force: options.force.unwrap_or(self.force),
             auto_restore: options.auto_restore.unwrap_or(self.auto_restore),
+            ..self
         }
     }
 
     /// Checks the handle and brings `dir` into its normal form.
-    pub fn validate(mut self, roots: &rules::AllowedRoots) -> Result<Self> {
-        self.backup.dir = roots.check(&self.backup.dir)?;
-        Ok(self)
+    pub fn validate(self, roots: &rules::AllowedRoots) -> Result<Self> {
+        Ok(Self {
+            dir: roots.check(&self.dir)?,
+            ..self
+        })
     }
 }
 
-/// What `restoreBackup` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `restoreBackup` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreBackupResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// Where the backup now is.
     pub dir: String,
@@ -202,9 +203,9 @@ pub struct RestoreBackupResult {
     pub id: BackupId,
     /// How it is served.
     pub strategy: Strategy,
-    /// What could not be unpacked by [`Strategy::Extract`], for want of
-    /// privileges or of a file system that can hold it. Older Workers
-    /// call it `left_out`.
+    /// With the strategy `extract`, what could not be unpacked for want of privileges or of a file
+    /// system that can hold it.
+    // Older Workers call it `left_out`.
     #[serde(default, skip_serializing_if = "Listed::is_empty", alias = "left_out")]
     pub left_out: Listed<LeftOutEntry>,
 }

@@ -1,5 +1,6 @@
 //! What is stored: records of backups, how to ask for them, and which to keep.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -9,6 +10,7 @@ use crate::{
     handle::{BackupId, Ttl},
     metadata::{BackupMetadata, EntryCounts},
     report::Listed,
+    schema,
 };
 
 pub mod retention;
@@ -21,40 +23,42 @@ pub const MAX_PAGE: u32 = 1000;
 pub const DEFAULT_PAGE: u32 = 100;
 
 /// A stored backup.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupRecord {
-    /// Names the backup.
+    /// Which backup.
     pub id: BackupId,
     /// The directory that was backed up.
     pub dir: String,
     /// As given to `createBackup`.
     pub name: Option<String>,
-    /// Size of the archive in bytes.
+    /// Bytes of the archive.
     pub size_bytes: u64,
-    /// Seconds from `created_at` until the backup can no longer be restored.
+    /// Seconds from `createdAt` until it can no longer be restored.
     pub ttl: Ttl,
     /// When the backup was made.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "schema::Moment")]
     pub created_at: OffsetDateTime,
     /// From when on it can no longer be restored.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "schema::Moment")]
     pub expires_at: OffsetDateTime,
     /// Whether it can be restored now.
     pub state: BackupState,
-    /// The sandbox that made it; absent from other writers.
+    /// The id of the Durable Object that made it; absent from other writers, as are the fields below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
-    /// How the archive is compressed; absent from other writers.
+    /// How the archive is compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
-    /// What the archive holds; absent from other writers.
+    /// What the archive holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<EntryCounts>,
 }
 
 /// Whether a backup can be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupState {
     /// It can.
@@ -88,7 +92,7 @@ impl BackupRecord {
 }
 
 /// By what a list is sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SortBy {
     /// When the backup was made.
@@ -105,7 +109,7 @@ pub enum SortBy {
 }
 
 /// In which direction a list is sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SortOrder {
     /// From the least.
@@ -115,8 +119,8 @@ pub enum SortOrder {
     Desc,
 }
 
-/// What `listBackups` takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What `listBackups` takes: filters, an order, a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListBackups {
     /// Only backups of this directory.
@@ -128,16 +132,17 @@ pub struct ListBackups {
     /// Only backups that can, or can no longer, be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BackupState>,
-    /// The newest first, unless something else is asked for.
+    /// What they are sorted by; `createdAt` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<SortBy>,
-    /// From the greatest, unless something else is asked for.
+    /// In which direction; `desc` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<SortOrder>,
-    /// Records of a page: 1 to [`MAX_PAGE`], [`DEFAULT_PAGE`] when absent.
+    /// Records of a page: 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<u32>,
-    /// Of the page before, with the same filters and order.
+    /// `cursor` of the page before; filters and order must be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
@@ -154,10 +159,10 @@ impl ListBackups {
     }
 }
 
-/// What `listBackups` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `listBackups` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupPage {
-    /// In the order that was asked for.
+    /// At most as many as were asked for, in the order that was asked for.
     pub backups: Vec<BackupRecord>,
     /// For the next page; absent from the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,59 +170,76 @@ pub struct BackupPage {
 }
 
 /// What `getBackup`, `verifyBackup` and `deleteBackup` take.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupById {
     /// Which backup.
     pub id: BackupId,
 }
 
-/// What `deleteBackup` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl From<BackupId> for BackupById {
+    fn from(id: BackupId) -> Self {
+        Self { id }
+    }
+}
+
+/// What `deleteBackup` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteBackupResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
-    /// Which backup is not there any more.
+    /// Which backup.
     pub id: BackupId,
-    /// Whether there was one.
+    /// Whether there was one to delete.
     pub existed: bool,
 }
 
-/// What `pruneBackups` takes. Rules are applied to each directory by itself;
-/// a backup that any of them wants is kept.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What `pruneBackups` takes.
+///
+/// The rules apply to each directory by itself, and a backup that any of them wants is kept. Hours,
+/// days, weeks (from Monday), months and years are those of the calendar in UTC; of each that has
+/// backups, the newest one is kept. Backups that have expired, or are gone from the bucket, take no
+/// place from those that can be restored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PruneBackups {
     /// Only backups of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
-    /// [`KeepPolicy::keep_last`].
+    /// Keep the newest so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_last: Option<u32>,
-    /// [`KeepPolicy::keep_hourly`].
+    /// Keep the newest of each of the last so many hours that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_hourly: Option<u32>,
-    /// [`KeepPolicy::keep_daily`].
+    /// Keep the newest of each of the last so many days that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_daily: Option<u32>,
-    /// [`KeepPolicy::keep_weekly`].
+    /// Keep the newest of each of the last so many weeks that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_weekly: Option<u32>,
-    /// [`KeepPolicy::keep_monthly`].
+    /// Keep the newest of each of the last so many months that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_monthly: Option<u32>,
-    /// [`KeepPolicy::keep_yearly`].
+    /// Keep the newest of each of the last so many years that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep_yearly: Option<u32>,
-    /// [`KeepPolicy::keep_within`].
+    /// Keep what was made within so many seconds before the newest one that can be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub keep_within: Option<f64>,
-    /// Delete what can no longer be restored, whatever the rules say. Otherwise
-    /// it is kept while it would be if it had not expired; it never takes the
-    /// place of a backup that can be restored.
+    /// Delete what can no longer be restored, whatever the rules say. Otherwise it is kept while it
+    /// would be if it had not expired.
     #[serde(default)]
     pub expired: bool,
-    /// Delete nothing, and tell what would be deleted. What is
-    /// [missing](PruneResult::missing) leaves the index all the same.
+    /// Delete nothing, and return what would be deleted. What is `missing` leaves the index all the
+    /// same.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -250,50 +272,49 @@ impl PruneBackups {
     }
 }
 
-/// What `pruneBackups` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `pruneBackups` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PruneResult {
     /// Whether nothing was deleted.
     pub dry_run: bool,
-    /// How many are kept.
+    /// How many backups are kept.
     pub kept: u64,
-    /// What was deleted, or would be; the first 1,000 of them.
+    /// What was deleted, or would be; at most the first 1000.
     pub deleted: Listed<BackupRecord>,
     /// Bytes of their archives.
     pub freed_bytes: u64,
-    /// What a rule would have kept, but cannot be restored any more: an object
-    /// is missing from the bucket, or the archive is not of the size that the
-    /// metadata says. It took no place, and is not in the index any more; the
-    /// first 1,000 of them.
+    /// What a rule would have kept, but cannot be restored any more: an object is missing from the
+    /// bucket, or the archive is not of the size that the metadata says. It took no place, and is
+    /// not listed any more. At most the first 1000; absent when there is nothing of the kind.
     #[serde(default, skip_serializing_if = "Listed::is_empty")]
     pub missing: Listed<BackupRecord>,
 }
 
-/// What `reindexBackups` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `reindexBackups` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReindexResult {
     /// Backups in the index now.
     pub indexed: u64,
-    /// Metadata in the bucket that cannot be read; the first 1,000 keys.
+    /// Keys of metadata in the bucket that cannot be read; at most the first 1000.
     pub unreadable: Listed<String>,
 }
 
-/// What `GET /v1/sandboxes` gives: sandboxes of which something is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The sandboxes that have backups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredSandboxes {
     /// The one with the most bytes first.
     pub sandboxes: Vec<StoredSandbox>,
 }
 
 /// What is stored of one sandbox.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredSandbox {
     /// The id of its Durable Object; absent for backups of other writers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
-    /// What it is called, if it knew.
+    /// Its name, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How many backups.
@@ -302,5 +323,6 @@ pub struct StoredSandbox {
     pub size_bytes: u64,
     /// When the newest of them was stored.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "schema::Moment")]
     pub newest_at: OffsetDateTime,
 }

@@ -1,14 +1,17 @@
 //! How archives are compressed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Compressors that SquashFS archives may use here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+use crate::schema;
+
+/// A compressor of SquashFS archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionFormat {
-    /// Fastest; needs about 1.5 times the room of zstd.
+    /// Fastest; archives are about 1.5 times as large as with zstd.
     Lz4,
-    /// The default: near lz4 in speed when reading, far smaller.
+    /// The default: nearly as fast as lz4 when reading, and far smaller.
     #[default]
     Zstd,
     /// For readers that know nothing else.
@@ -35,21 +38,24 @@ impl CompressionFormat {
     }
 }
 
-/// How to compress an archive.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How the archive of a backup is compressed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Compression {
-    /// The compressor.
+    /// The compressor; zstd when absent.
     #[serde(default)]
     pub format: CompressionFormat,
-    /// Within [`CompressionFormat::levels`]; the format's own default when absent.
+    /// 1 to 22 for zstd, 1 to 9 for gzip; lz4 has none. The format's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 22))]
     pub level: Option<u32>,
     /// Compressing threads, 1 to 256; as many as there are cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
     pub threads: Option<u32>,
     /// Bytes of a data block: a power of two from 4096 to 1048576, 131072 when
     /// absent. Larger blocks compress better and make small reads slower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::BlockSize>")]
     pub block_size: Option<u32>,
 }

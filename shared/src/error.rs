@@ -1,18 +1,18 @@
 //! The one error type that users meet, whichever way they reach a sandbox.
 //!
 //! How a failure gets its code:
-//! - The [`Verb`] decides, not the type of what has failed: a store that cannot be
+//! - The method decides, not the type of what has failed: a store that cannot be
 //!   reached is `BACKUP_CREATE_FAILED` to a backup and `BACKUP_RESTORE_FAILED` to
-//!   a restore. [`Verb::code`] says what each verb calls its failures. A type that
-//!   several verbs can meet is a [`Failure`], which cannot become an error without
-//!   one of them; only a type that a single verb can meet has a `From`.
+//!   a restore. The table of `methods` has the codes. A type that several methods
+//!   can meet is a `methods::Failure`, which cannot become an error without one of
+//!   them; only a type that a single method can meet has a `From`.
 //! - What was asked for and is not there has a code of its own where a caller asks
-//!   for one thing: [`Verb::not_found`]. A store that does not answer is not that.
-//! - Some reasons are the same to every verb, and get their code where they are
+//!   for one thing. A store that does not answer is not that.
+//! - Some reasons are the same to every method, and get their code where they are
 //!   noticed: what the caller or the operator has to mend
 //!   (`INVALID_BACKUP_CONFIG`, `INVALID_REQUEST`, `BACKUP_EXPIRED`), a container or
 //!   a Durable Object that went away (`CONTAINER_UNAVAILABLE`,
-//!   `OPERATION_INTERRUPTED`), what is wrong before there is a verb
+//!   `OPERATION_INTERRUPTED`), what is wrong before there is a method
 //!   (`UNAUTHORIZED`, `NOT_CONFIGURED`, `ROUTE_NOT_FOUND`, `METHOD_NOT_ALLOWED`),
 //!   and a defect of ours or of the Durable Object's storage (`INTERNAL_ERROR`).
 //! - An error that has a code keeps it, from the agent through the Durable Object
@@ -22,6 +22,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, error::Category};
 
@@ -30,7 +31,7 @@ pub type Result<T, E = SandboxError> = std::result::Result<T, E>;
 
 /// Machine-readable reason of a failure. The names are part of the public
 /// contract and never change meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ErrorCode {
@@ -66,7 +67,7 @@ pub enum ErrorCode {
     /// The route exists, the method does not.
     MethodNotAllowed,
     /// A defect in this product, or the Durable Object's storage failed; or the
-    /// bucket did, under a verb that has no other code for that. Also what a code of
+    /// bucket did, in a method that has no other code for that. Also what a code of
     /// a newer writer is read as.
     #[serde(other)]
     InternalError,
@@ -117,108 +118,11 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// What was asked for, as far as it decides what a failure is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// `createBackup`
-    CreateBackup,
-    /// `previewBackup`
-    PreviewBackup,
-    /// `restoreBackup`
-    RestoreBackup,
-    /// `unmountBackup`
-    UnmountBackup,
-    /// `verifyBackup`
-    VerifyBackup,
-    /// `getBackup`
-    GetBackup,
-    /// `deleteBackup`
-    DeleteBackup,
-    /// `pruneBackups`
-    PruneBackups,
-    /// `reindexBackups`
-    ReindexBackups,
-    /// Which sandboxes something is stored of, over HTTP.
-    ListSandboxes,
-    /// `operationOutcome`
-    OperationOutcome,
-    /// `status`
-    Status,
-    /// `exec` and `execStream`
-    Exec,
-    /// `writeFile`
-    WriteFile,
-    /// `readFile`
-    ReadFile,
-    /// `listFiles`
-    ListFiles,
-    /// `deleteFile`
-    DeleteFile,
-    /// `mkdir`
-    Mkdir,
-    /// `exists`
-    Exists,
-}
-
-impl Verb {
-    /// What it calls a failure that says nothing about the request.
-    pub const fn code(self) -> ErrorCode {
-        match self {
-            Self::CreateBackup | Self::PreviewBackup => ErrorCode::BackupCreateFailed,
-            Self::RestoreBackup | Self::UnmountBackup | Self::VerifyBackup => {
-                ErrorCode::BackupRestoreFailed
-            }
-            Self::GetBackup
-            | Self::DeleteBackup
-            | Self::PruneBackups
-            | Self::ReindexBackups
-            | Self::ListSandboxes
-            | Self::OperationOutcome
-            | Self::Status => ErrorCode::InternalError,
-            Self::Exec => ErrorCode::ExecFailed,
-            Self::WriteFile
-            | Self::ReadFile
-            | Self::ListFiles
-            | Self::DeleteFile
-            | Self::Mkdir
-            | Self::Exists => ErrorCode::FileOperationFailed,
-        }
-    }
-
-    const fn code_if_not_found(self) -> ErrorCode {
-        match self {
-            Self::RestoreBackup | Self::VerifyBackup | Self::GetBackup => ErrorCode::BackupNotFound,
-            Self::ReadFile | Self::ListFiles | Self::DeleteFile | Self::Mkdir | Self::Exists => {
-                ErrorCode::FileNotFound
-            }
-            // A backup is not asked for, and what is missing of a path is made.
-            _ => self.code(),
-        }
-    }
-
-    /// The error of a failure that says nothing about the request.
-    pub fn failed(self, message: impl Into<String>) -> SandboxError {
-        SandboxError::new(self.code(), message)
-    }
-
-    /// The error of what is not there. To a verb that was not asked for it by a
-    /// name, it is a failure like any other.
-    pub fn not_found(self, message: impl Into<String>) -> SandboxError {
-        SandboxError::new(self.code_if_not_found(), message)
-    }
-}
-
-/// What has failed, and has no code until a verb gives it one.
-pub trait Failure {
-    /// The error that `verb` answers with.
-    fn of(self, verb: Verb) -> SandboxError;
-}
-
 /// A failure with its code, a message that says what happened and what to do,
 /// and the facts a program may want.
 ///
 /// As JSON: `{"code": "...", "message": "...", "context": {...}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SandboxError {
     /// Machine-readable reason.
     pub code: ErrorCode,

@@ -2,53 +2,50 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules;
+use crate::{rules, schema};
 
-/// What `exec` takes beside the command.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ExecOptions {
+/// What `exec` takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecRequest {
+    /// A command line for `/bin/sh -c`.
+    #[schemars(with = "schema::NoNul")]
+    pub command: String,
     /// Absolute path of the working directory; `/workspace` when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Path>")]
     pub cwd: Option<String>,
-    /// Variables added to the agent's own environment.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Variables added to the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Environment>")]
     pub env: Option<BTreeMap<String, String>>,
-    /// Milliseconds after which the whole process group is killed; no limit when
-    /// absent. At most [`MAX_SAFE_INTEGER`](crate::rules::MAX_SAFE_INTEGER).
+    /// Milliseconds after which the whole process group is killed; no limit when absent.
     #[serde(
+        default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "rules::safe_integer"
     )]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub timeout: Option<u64>,
     /// Text that the command reads on its standard input; empty when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
 }
 
-/// What `exec` takes: the command line, and [`ExecOptions`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ExecRequest {
-    /// For `/bin/sh -c`.
-    pub command: String,
-    /// [`ExecOptions::cwd`]
-    #[serde(default)]
-    pub cwd: Option<String>,
-    /// [`ExecOptions::env`]
-    #[serde(default)]
-    pub env: Option<BTreeMap<String, String>>,
-    /// [`ExecOptions::timeout`]
-    #[serde(default, deserialize_with = "rules::safe_integer")]
-    pub timeout: Option<u64>,
-    /// [`ExecOptions::stdin`]
-    #[serde(default)]
-    pub stdin: Option<String>,
+impl From<&str> for ExecRequest {
+    /// A command line with everything else at its default.
+    fn from(command: &str) -> Self {
+        Self {
+            command: command.to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
-/// What `exec` gives. A command that fails is a result, not an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `exec` returns. A command that fails is a result, not an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecResult {
     /// Whether the exit code is 0.
@@ -64,8 +61,7 @@ pub struct ExecResult {
     /// Present and true when the timeout ended the command.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
-    /// Present and true when a stream was longer than [`MAX_COLLECTED_OUTPUT`]
-    /// and only its beginning is here.
+    /// Present and true when an output was longer than 8 MiB and only its beginning is here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
@@ -74,9 +70,8 @@ pub struct ExecResult {
 /// keeps. The streaming form has no limit.
 pub const MAX_COLLECTED_OUTPUT: usize = 8 << 20;
 
-/// One line of the agent's answer to `exec`, and one server-sent event of the
-/// streaming HTTP route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a command that runs does, as one server-sent event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub enum ExecEvent {
     /// The command runs.
@@ -92,26 +87,27 @@ pub enum ExecEvent {
     },
     /// It wrote to standard error.
     Stderr {
-        /// As for `Stdout`.
+        /// Whole characters; bytes that are not UTF-8 become U+FFFD.
         data: String,
     },
-    /// It is over. Always the last event.
+    /// It has ended. Always the last event.
     #[serde(rename_all = "camelCase")]
     Exit {
-        /// As in [`ExecResult`].
+        /// As a shell reports it: 128 + n after signal n, 124 after the timeout.
         exit_code: i32,
-        /// As in [`ExecResult`].
+        /// Whether the timeout ended it.
         timed_out: bool,
         /// Milliseconds from start to exit.
         duration: u64,
     },
     /// Of a newer agent. Never sent.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 
 /// How file content travels as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Encoding {
     /// As it is.
     #[default]
@@ -123,7 +119,7 @@ pub enum Encoding {
 }
 
 /// What kind of thing a directory entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileType {
     /// A regular file.
@@ -137,7 +133,7 @@ pub enum FileType {
 }
 
 /// One entry of `listFiles`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileInfo {
     /// Last component; bytes that are not UTF-8 become U+FFFD.
@@ -151,53 +147,48 @@ pub struct FileInfo {
     pub kind: FileType,
     /// Bytes.
     pub size: u64,
-    /// Permission bits, as `stat` gives them, in octal: `"0644"`.
+    /// Permission bits in octal, such as `"0644"`.
     pub mode: String,
     /// ISO 8601, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub modified_at: String,
 }
 
-/// What `listFiles` takes beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListFilesOptions {
-    /// Also what is in subdirectories.
-    pub recursive: bool,
-    /// Also names that begin with a dot.
-    pub include_hidden: bool,
-}
-
-impl Default for ListFilesOptions {
-    fn default() -> Self {
-        Self {
-            recursive: false,
-            include_hidden: true,
-        }
-    }
-}
-
 /// What `listFiles` takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListFiles {
-    /// A directory.
+    /// Absolute path of a directory.
+    #[schemars(with = "schema::Path")]
     pub path: String,
-    /// [`ListFilesOptions::recursive`]
+    /// Also what is in subdirectories.
     #[serde(default)]
     pub recursive: bool,
-    /// [`ListFilesOptions::include_hidden`]
+    /// Also names that begin with a dot.
     #[serde(default = "include_hidden")]
     pub include_hidden: bool,
 }
 
-fn include_hidden() -> bool {
-    ListFilesOptions::default().include_hidden
+const fn include_hidden() -> bool {
+    true
 }
 
-/// What `listFiles` gives, sorted by relative path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl From<&str> for ListFiles {
+    /// A directory with everything else at its default.
+    fn from(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            recursive: false,
+            include_hidden: include_hidden(),
+        }
+    }
+}
+
+/// What `listFiles` returns, sorted by relative path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListFilesResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// The directory.
     pub path: String,
@@ -207,10 +198,11 @@ pub struct ListFilesResult {
     pub count: usize,
 }
 
-/// What `readFile` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `readFile` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReadFileResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// The file.
     pub path: String,
@@ -222,19 +214,21 @@ pub struct ReadFileResult {
     pub size: u64,
 }
 
-/// What `writeFile`, `deleteFile` and `mkdir` give.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `writeFile`, `deleteFile` and `mkdir` return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileOperationResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// What was operated on.
     pub path: String,
 }
 
-/// What `exists` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `exists` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExistsResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// What was asked about.
     pub path: String,
@@ -243,43 +237,49 @@ pub struct ExistsResult {
 }
 
 /// What `mkdir` takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MakeDirectory {
-    /// A directory.
+    /// Absolute path of a directory.
+    #[schemars(with = "schema::Path")]
     pub path: String,
-    /// [`MkdirOptions::recursive`]
+    /// Make parents as needed, and accept a directory that exists.
     #[serde(default)]
     pub recursive: bool,
 }
 
-/// What `mkdir` takes beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
-pub struct MkdirOptions {
-    /// Make parents as needed, and accept a directory that exists.
-    pub recursive: bool,
+impl From<&str> for MakeDirectory {
+    /// A directory with everything else at its default.
+    fn from(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            recursive: false,
+        }
+    }
 }
 
 /// What `exists` and `deleteFile` take.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilePath {
-    /// Absolute.
+    /// Absolute path.
+    #[schemars(with = "schema::Path")]
     pub path: String,
+}
+
+impl From<&str> for FilePath {
+    fn from(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
 }
 
 /// What `readFile` takes, and `writeFile` beside the content.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileContent {
-    /// Absolute.
+    /// Absolute path.
+    #[schemars(with = "schema::Path")]
     pub path: String,
-    /// [`FileOptions::encoding`]
-    #[serde(default)]
-    pub encoding: Option<Encoding>,
-}
-
-/// What `readFile` and `writeFile` take beside the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
-pub struct FileOptions {
-    /// How `content` is to be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How the content travels as text; `utf-8` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
 }

@@ -2,12 +2,18 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::{Result, SandboxError};
 
 /// Names one backup: a UUID version 4 in its canonical lower-case form (RFC 9562).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
+#[schemars(
+    inline,
+    description = "A UUID version 4.",
+    extend("pattern" = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+)]
 pub struct BackupId(String);
 
 impl BackupId {
@@ -65,7 +71,12 @@ impl<'de> Deserialize<'de> for BackupId {
 /// How long a backup may be restored, in seconds: positive and finite. JSON
 /// numbers with a fraction are accepted, as the guide only asks for a positive
 /// number.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema)]
+#[schemars(
+    inline,
+    description = "Seconds.",
+    extend("exclusiveMinimum" = 0, "maximum" = 31_557_600_000_u64)
+)]
 pub struct Ttl(f64);
 
 impl Ttl {
@@ -117,14 +128,14 @@ impl<'de> Deserialize<'de> for Ttl {
     }
 }
 
-/// The handle of a backup: plain JSON, safe to keep in KV, D1 or Durable
-/// Object storage. Unknown fields are ignored, so a handle that
-/// `@cloudflare/sandbox` made is accepted as well.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The handle of a backup: plain JSON, safe to keep in KV, D1 or Durable Object storage.
+///
+/// Unknown fields are ignored, so a handle that `@cloudflare/sandbox` made is accepted as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectoryBackup {
-    /// Names the objects `backups/{id}/…` in the bucket.
+    /// Names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json` in the bucket.
     pub id: BackupId,
-    /// Absolute path of the directory that was backed up.
+    /// Absolute path of the directory that was backed up; a restore may name another.
     pub dir: String,
 }
 

@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod report;
 pub mod request;
 pub mod rules;
+mod schema;
 pub mod selection;
 pub mod status;
 pub mod strategy;
@@ -29,7 +30,7 @@ pub mod verification;
 
 pub use backup::{BackupOptions, RestoreBackupResult, RestoreRequest};
 pub use compression::{Compression, CompressionFormat};
-pub use error::{ErrorCode, Failure, Result, SandboxError, Verb};
+pub use error::{ErrorCode, Result, SandboxError};
 pub use handle::{BackupId, DirectoryBackup, Ttl};
 pub use metadata::{ArchiveChecksum, BackupMetadata, EntryCounts};
 pub use selection::{OnUnreadable, Selection};

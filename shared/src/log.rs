@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,30 +20,31 @@ pub const MAX_LOG_ENTRIES: u32 = 1000;
 /// The outcome of an operation that has succeeded.
 pub const OK: &str = "ok";
 
-/// An operation that has ended. Holds neither URLs nor secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A backup, restore or verification that has ended. Holds neither URLs nor secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedOperation {
     /// Which method it is of.
     #[serde(rename = "type")]
     pub kind: OperationKind,
-    /// The backup.
+    /// Which backup.
     pub id: BackupId,
     /// The directory.
     pub dir: String,
-    /// ISO 8601.
+    /// ISO 8601, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
-    /// [`OK`], or the code of the error.
+    /// `ok`, or the code of the error.
     pub outcome: String,
     /// The message of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// How the restored directory is served.
+    /// Of a restore: how the directory is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// Bytes of files (backup) or of the archive (otherwise) that were done.
     pub bytes: u64,
-    /// Bytes of archive that the store has taken.
+    /// Of a backup: bytes of archive that R2 has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_uploaded: Option<u64>,
     /// Milliseconds from start to end; of an interrupted one, until that was found.
@@ -59,9 +61,9 @@ impl LoggedOperation {
 }
 
 /// An operation in the log of its sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogEntry {
-    /// Counts the operations of a sandbox from 1, without a gap.
+    /// Counts the operations of a sandbox, from 1.
     pub number: u64,
     /// What happened.
     #[serde(flatten)]
@@ -69,12 +71,13 @@ pub struct LogEntry {
 }
 
 /// What `operationLog` takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationLogQuery {
-    /// Entries of a page: 1 to [`MAX_LOG_ENTRIES`], [`DEFAULT_LOG_PAGE`] when absent.
+    /// Entries of a page: 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<u32>,
-    /// Of the page before.
+    /// `cursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
@@ -96,15 +99,15 @@ impl OperationLogQuery {
             .as_deref()
             .map(|cursor| {
                 cursor.parse().map_err(|_| {
-                    SandboxError::invalid_request("cursor is not one that operationLog gave")
+                    SandboxError::invalid_request("cursor is not one that operationLog returned")
                 })
             })
             .transpose()
     }
 }
 
-/// What `operationLog` gives: operations that have ended, the last one first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `operationLog` returns: operations that have ended, the last one first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperationLogPage {
     /// At most as many as were asked for.
     pub operations: Vec<LogEntry>,

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -18,7 +19,7 @@ pub const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 pub const METADATA_VERSION: u32 = 1;
 
 /// What an archive holds, by kind of entry, and what was left out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EntryCounts {
     /// Regular files; each name of a hard-linked file counts.

@@ -1,5 +1,6 @@
 //! What became of an operation whose answer never arrived.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use time::OffsetDateTime;
 
@@ -7,6 +8,7 @@ use crate::{
     error::{ErrorCode, Result, SandboxError},
     handle::{BackupId, DirectoryBackup},
     progress::OperationKind,
+    schema,
 };
 
 /// Longest id of an operation, in bytes.
@@ -14,7 +16,12 @@ const MAX_OPERATION_ID_BYTES: usize = 64;
 
 /// A name for one call, chosen by whoever makes it: up to 64 letters, digits,
 /// `-` and `_`. A UUID is one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[schemars(
+    inline,
+    description = "Up to 64 letters, digits, `-` and `_`.",
+    extend("pattern" = "^[A-Za-z0-9_-]{1,64}$")
+)]
 pub struct OperationId(String);
 
 impl OperationId {
@@ -48,17 +55,18 @@ impl<'de> Deserialize<'de> for OperationId {
     }
 }
 
-/// How a call is called.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Options of the call itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallOptions {
-    /// By which its caller can ask what became of it.
+    /// By this the caller can ask for `operationOutcome`, even if it is itself interrupted: another
+    /// for each call. A random UUID when absent.
     #[serde(default)]
     pub operation_id: Option<OperationId>,
 }
 
 /// What `operationOutcome` takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationById {
     /// As it was given with the call.
@@ -66,7 +74,7 @@ pub struct OperationById {
 }
 
 /// How far an operation got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OperationState {
     /// It is under way.
@@ -75,10 +83,9 @@ pub enum OperationState {
     Committed,
     /// It has not, and nothing is left of it.
     NotCommitted,
-    /// It was interrupted, and what can be seen now would look the same
-    /// either way. It is safe to repeat.
+    /// It was interrupted, and whether it has taken effect cannot be told. It is safe to repeat.
     Uncertain,
-    /// Nothing is known of it: it never began, or long ago.
+    /// Nothing is known of it: it never began, or ended long ago.
     Unknown,
 }
 
@@ -93,20 +100,20 @@ impl OperationState {
     }
 }
 
-/// What became of an operation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `operationOutcome` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationOutcome {
-    /// Which.
+    /// As it was given.
     pub operation_id: OperationId,
     /// How far it got.
     pub state: OperationState,
-    /// Whether it has taken effect; null if that cannot be told.
+    /// Whether it has taken effect; `null` if that cannot be told, or not yet.
     pub committed: Option<bool>,
-    /// `createBackup` or `restoreBackup`.
+    /// Which method it is of.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<OperationKind>,
-    /// The backup it made, or restored.
+    /// The backup that it made or restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<DirectoryBackup>,
     /// When it began.
@@ -115,6 +122,7 @@ pub struct OperationOutcome {
         skip_serializing_if = "Option::is_none",
         with = "time::serde::rfc3339::option"
     )]
+    #[schemars(with = "Option<schema::Moment>")]
     pub started_at: Option<OffsetDateTime>,
 }
 

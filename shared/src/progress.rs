@@ -1,19 +1,19 @@
 //! How far an operation is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{handle::BackupId, protocol::CreateProgress, strategy::Strategy};
 
-/// What kind of operation it is, named after its method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The method that an operation is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OperationKind {
-    /// `createBackup`
+    /// `createBackup`.
     CreateBackup,
-    /// `restoreBackup`, or what puts a directory back when the container has
-    /// started again.
+    /// `restoreBackup`, or a restore because of `autoRestore`.
     RestoreBackup,
-    /// `verifyBackup`
+    /// `verifyBackup`.
     VerifyBackup,
 }
 
@@ -37,17 +37,19 @@ impl OperationKind {
 }
 
 /// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Phase {
-    /// The container comes up.
+    /// The container starts.
     Starting,
     /// The tree is walked.
     Scanning,
     /// Files are read, compressed and uploaded.
     Uploading,
-    /// The parts become an archive, and the backup comes into being.
+    /// The parts become an archive, and the backup is recorded.
     Committing,
     /// The archive is fetched and mounted.
     Mounting,
@@ -69,22 +71,23 @@ impl Phase {
     }
 }
 
-/// The operation that runs, as `status` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A backup, restore or verification under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// Which method it is of.
     #[serde(rename = "type")]
     pub kind: OperationKind,
-    /// The backup.
+    /// Which backup.
     pub id: BackupId,
     /// The directory.
     pub dir: String,
-    /// ISO 8601.
+    /// ISO 8601, UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
     /// What it does now.
     pub phase: Phase,
-    /// How a restored directory is served, once that is known.
+    /// Of a restore: how the directory is served, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// Bytes of files (backup) or of the archive (otherwise) that are done.
@@ -92,10 +95,10 @@ pub struct Operation {
     /// Bytes there are, when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_total: Option<u64>,
-    /// Of `bytes_done`, lately.
+    /// Bytes of `bytesDone` in a second, lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,
-    /// Until all bytes are done, at that rate.
+    /// Seconds until all bytes are done, at that rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
     /// Regular files, once their number is known.
@@ -138,13 +141,13 @@ pub enum OperationEvent<T> {
     },
     /// It is done.
     Result {
-        /// What the method gives.
+        /// What the method returns.
         result: T,
     },
 }
 
-/// What `cancelOperation` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `cancelOperation` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelResult {
     /// The operation that was under way, if there was one. It has ended.
     pub cancelled: Option<Operation>,

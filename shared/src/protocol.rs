@@ -14,6 +14,7 @@
 //! A request that fails before it begins is answered with the error's status
 //! and a [`SandboxError`] as its body.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -23,6 +24,7 @@ use crate::{
     handle::BackupId,
     metadata::{ArchiveChecksum, EntryCounts},
     report::{BackupPreview, BackupReport},
+    schema,
     selection::Selection,
     strategy::Strategy,
     verification::ArchiveVerification,
@@ -83,7 +85,7 @@ pub mod paths {
     pub const MOUNT_URL: &str = "/v1/mounts/url";
     /// `POST` [`super::UnmountBackup`] → [`super::UnmountResult`].
     pub const UNMOUNT: &str = "/v1/unmount";
-    /// `POST` [`super::Exec`] → stream of [`crate::files::ExecEvent`].
+    /// `POST` [`crate::files::ExecRequest`] → stream of [`crate::files::ExecEvent`].
     pub const EXEC: &str = "/v1/exec";
     /// With `?path=`: `GET` → the bytes; `PUT` bytes → [`super::Done`]; `DELETE` → the same.
     pub const FILES: &str = "/v1/files";
@@ -161,7 +163,7 @@ pub enum CreateEvent {
 }
 
 /// How far a backup is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateProgress {
     /// Entries found so far.
@@ -174,7 +176,7 @@ pub struct CreateProgress {
     pub bytes_read: u64,
     /// Bytes of archive that were made of them.
     pub bytes_compressed: u64,
-    /// Bytes of archive that the store has taken.
+    /// Bytes of archive that R2 has taken.
     pub bytes_uploaded: u64,
 }
 
@@ -340,12 +342,13 @@ pub enum VerifyEvent {
     Unknown,
 }
 
-/// Takes a restored directory away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `unmountBackup` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnmountBackup {
-    /// The directory that was restored to.
+    /// Absolute path of the directory that was restored to.
+    #[schemars(with = "schema::Path")]
     pub dir: String,
-    /// Also under the processes that use it.
+    /// Also while processes use it.
     #[serde(default)]
     pub force: bool,
 }
@@ -365,37 +368,14 @@ pub struct RenewUrl {
     pub url_expires_at: OffsetDateTime,
 }
 
-/// What unmounting gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `unmountBackup` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnmountResult {
-    /// Always true; failures are errors.
+    /// Always true; a failure is an error.
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// The directory, as it was before the restore.
     pub dir: String,
-}
-
-/// Asks for a command to be run by `/bin/sh -c`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exec {
-    /// The command line.
-    pub command: String,
-    /// Working directory, environment, timeout, input.
-    #[serde(flatten)]
-    pub options: crate::files::ExecOptions,
-}
-
-impl From<crate::files::ExecRequest> for Exec {
-    fn from(request: crate::files::ExecRequest) -> Self {
-        Self {
-            command: request.command,
-            options: crate::files::ExecOptions {
-                cwd: request.cwd,
-                env: request.env,
-                timeout: request.timeout,
-                stdin: request.stdin,
-            },
-        }
-    }
 }
 
 #[cfg(test)]

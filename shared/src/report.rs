@@ -1,15 +1,17 @@
 //! What a backup, or the preview of one, tells about the directory.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{handle::DirectoryBackup, metadata::EntryCounts};
 
-/// How many there were, and which came first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How many there were, and the first of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Listed<T> {
-    /// All of them.
+    /// How many there were.
     pub count: u64,
-    /// Not more than are worth sending, in the order they were met.
+    /// The first of them, in the order they were met.
     pub first: Vec<T>,
 }
 
@@ -45,22 +47,24 @@ impl<T> Listed<T> {
     }
 }
 
-/// What a backup met that its user should know of. Paths are relative to the
-/// directory; bytes in them that are not UTF-8 became U+FFFD.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What a backup met that its user should know of, at most the first 100 of each kind.
+///
+/// Paths are relative to the directory; bytes in them that are not UTF-8 became U+FFFD.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BackupReport {
-    /// Entries that are not in the archive because they could not be read.
+    /// Entries that are not in the archive because they could not be read (`onUnreadable: "skip"`).
     pub unreadable: Listed<UnreadableEntry>,
-    /// Entries that changed while they were read.
+    /// Entries that changed while they were read: `vanished` and `retyped` ones are not in the
+    /// archive; of the others, it has what was read.
     pub changed: Listed<ChangedEntry>,
     /// Directories that were kept empty because they are other file systems.
     pub other_file_systems: Listed<String>,
-    /// Repositories whose index could not be read, so that it is not known which
-    /// of their files are tracked: [`crate::Selection::gitignore`] left nothing of
-    /// them out. Empty for the one that the directory itself is in.
+    /// Repositories whose index could not be read, so that it is not known which of their files are
+    /// tracked: `gitignore` left nothing of them out. Empty text for the one that `dir` itself is in.
     pub unread_indexes: Listed<String>,
-    /// Extended attributes that no archive can hold.
+    /// Extended attributes outside `user.`, `trusted.`, `security.` and POSIX ACLs, which no archive
+    /// can hold.
     pub dropped_xattrs: Listed<DroppedXattr>,
 }
 
@@ -92,25 +96,25 @@ impl BackupReport {
 }
 
 /// An entry that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadableEntry {
-    /// Which; empty for the directory itself.
+    /// Which entry; empty for the directory itself.
     pub path: String,
     /// What the operating system said.
     pub error: String,
 }
 
 /// An entry that changed between the moment it was found and the end of reading it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedEntry {
-    /// Which.
+    /// Which entry.
     pub path: String,
-    /// In what way.
+    /// What became of it.
     pub change: ChangeKind,
 }
 
 /// In what way an entry changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// It went away, and is not in the archive.
@@ -128,80 +132,82 @@ pub enum ChangeKind {
     Modified,
     /// Of a newer agent.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 
 /// An extended attribute outside `user.`, `trusted.`, `security.` and POSIX ACLs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DroppedXattr {
-    /// The entry.
+    /// Which entry.
     pub path: String,
     /// The attribute's name.
     pub name: String,
 }
 
 /// Something of an entry that could not be restored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOutEntry {
-    /// Which, relative to the directory; empty for the directory itself.
+    /// Which entry, relative to the directory; empty for the directory itself.
     pub path: String,
-    /// `owner`, `device`, or the name of an extended attribute.
+    /// `owner`, `device`, or an extended attribute by its name.
     pub what: String,
 }
 
-/// What `createBackup` gives: the handle, and what became of the directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `createBackup` returns: the handle, and what became of the directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedBackup {
-    /// `id` and `dir`.
+    /// The handle.
     #[serde(flatten)]
     pub backup: DirectoryBackup,
     /// Bytes of the archive.
     pub size_bytes: u64,
     /// What went into it and what was left out.
     pub counts: EntryCounts,
-    /// What was met.
+    /// What was met that you should know of.
     pub report: BackupReport,
 }
 
-/// What `previewBackup` gives: what a backup with the same options would hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `previewBackup` returns: what a backup with the same options would hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupPreview {
     /// The directory.
     pub dir: String,
     /// What would be in the archive and what would be left out.
     pub counts: EntryCounts,
-    /// Paths that would be in the archive, relative to the directory.
+    /// Paths that would be in the archive, relative to the directory; at most the first 10,000.
     pub included: Listed<String>,
-    /// Paths that rules leave out.
+    /// What rules leave out, with everything below it; at most the first 10,000.
     pub excluded: Listed<ExcludedEntry>,
     /// What else was met.
     pub report: BackupReport,
 }
 
 /// An entry that a rule leaves out, with everything below it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExcludedEntry {
-    /// Which, relative to the directory.
+    /// Which entry, relative to the directory.
     pub path: String,
-    /// By which rule.
+    /// The option that leaves it out.
     pub rule: Exclusion,
 }
 
 /// Why an entry was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Exclusion {
-    /// [`crate::Selection::excludes`].
+    /// A pattern of `excludes`.
     Excludes,
-    /// [`crate::Selection::gitignore`].
+    /// git ignores it.
     Gitignore,
-    /// [`crate::Selection::exclude_caches`].
+    /// It is in a directory with a `CACHEDIR.TAG`.
     ExcludeCaches,
-    /// [`crate::Selection::exclude_larger_than`].
+    /// It is larger than `excludeLargerThan`.
     ExcludeLargerThan,
     /// Of a newer agent.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 

@@ -363,9 +363,9 @@ mod tests {
 
     #[test]
     fn integers_are_those_that_javascript_tells_apart() {
-        use crate::{backup::BackupOptions, files::ExecOptions};
+        use crate::{backup::BackupOptions, files::ExecRequest};
         let timeout = |text: &str| {
-            serde_json::from_str::<ExecOptions>(&format!(r#"{{"timeout": {text}}}"#))
+            serde_json::from_str::<ExecRequest>(&format!(r#"{{"command": "", "timeout": {text}}}"#))
                 .map(|options| options.timeout)
         };
         assert_eq!(timeout("null").unwrap(), None);

@@ -1,15 +1,16 @@
 //! What of a directory goes into an archive.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What to do about entries that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnreadable {
-    /// Fail, and say which.
+    /// Fail; the error names them.
     #[default]
     Fail,
-    /// Leave them out, and say which.
+    /// Leave them out; the report names them.
     Skip,
 }
 

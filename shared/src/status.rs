@@ -1,5 +1,6 @@
 //! How a sandbox is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,22 +8,22 @@ use crate::{
     strategy::Strategy,
 };
 
-/// What `status` gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What `status` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxStatus {
     /// The container.
     pub container: ContainerStatus,
     /// Restored directories.
     pub mounts: Vec<MountStatus>,
-    /// What is put back when the container starts again.
+    /// What is restored when the container starts again.
     pub auto_restore: Vec<AutoRestoreStatus>,
-    /// The operation that runs.
+    /// The operation under way; `null` if there is none.
     pub operation: Option<Operation>,
 }
 
 /// How a container is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerStatus {
     /// Whether it runs.
     pub state: ContainerState,
@@ -32,12 +33,12 @@ pub struct ContainerStatus {
 }
 
 /// Whether a container runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ContainerState {
     /// It does.
     Running,
-    /// It starts with the first call that needs it.
+    /// It does not, and starts with the first call that needs it.
     Stopped,
 }
 
@@ -51,24 +52,24 @@ impl ContainerState {
     }
 }
 
-/// A directory that is put back when the container has started again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A directory that is restored when the container starts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AutoRestore {
     /// What, and where to.
     #[serde(flatten)]
     pub backup: DirectoryBackup,
-    /// Forces one strategy.
+    /// The strategy that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
 }
 
-/// One of them, and how it went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A directory that is restored when the container starts again, and how that went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AutoRestoreStatus {
     /// Which, and with what.
     #[serde(flatten)]
     pub entry: AutoRestore,
-    /// Why it could not be put back, when that was last tried.
+    /// Why it could not be restored, when that was last tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<SandboxError>,
 }

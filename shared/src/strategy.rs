@@ -2,17 +2,20 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a restored directory is served. `CONTRACT`: tried in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// How a restored directory is served. Tried in this order.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// Linux's own squashfs on a loop device, overlayfs on top.
+    /// Linux's own squashfs, overlayfs on top.
     Kernel,
     /// A FUSE view of the archive, overlayfs on top.
     Overlay,
-    /// Copy-on-write in user space.
+    /// A copy-on-write file system in user space (FUSE).
     Fuse,
     /// A plain unpacked copy.
     Extract,

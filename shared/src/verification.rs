@@ -1,5 +1,6 @@
 //! What `verifyBackup` finds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::handle::BackupId;
@@ -7,8 +8,8 @@ use crate::handle::BackupId;
 /// Most problems that are told of one archive.
 pub const MAX_PROBLEMS: usize = 100;
 
-/// What `verifyBackup` gives. A damaged archive is a result, not an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What `verifyBackup` returns. A damaged archive is a result, not an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyBackupResult {
     /// Which backup.
@@ -48,10 +49,9 @@ impl VerifyBackupResult {
 }
 
 /// What the agent finds in an archive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArchiveVerification {
-    /// What is wrong, for people: the first [`MAX_PROBLEMS`]. Damaged metadata
-    /// hides what comes after it.
+    /// What is wrong, for people: at most the first 100. Damaged metadata hides what comes after it.
     pub problems: Vec<String>,
     /// Whether the bytes are those that were stored.
     pub checksum: ChecksumVerdict,
@@ -68,14 +68,14 @@ pub struct ArchiveVerification {
 }
 
 /// What comparing checksums says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ChecksumVerdict {
     /// The bytes are those that were stored.
     Matches,
-    /// They are others.
+    /// They are not.
     Differs,
-    /// There is nothing to compare with: another writer made the backup.
+    /// Other writers record no checksum, so there is nothing to compare with.
     NotRecorded,
 }
 

@@ -91,7 +91,7 @@ fn handles() -> Vec<Value> {
 fn a_handle_is_accepted_with_all_that_is_in_it() {
     for handle in handles() {
         let request = methods::RESTORE_BACKUP.read(input(&handle)).unwrap();
-        assert_eq!(request.backup.dir, "/app", "{handle}");
+        assert_eq!(request.dir, "/app", "{handle}");
         assert!(!request.force && !request.auto_restore, "{handle}");
     }
 }
@@ -123,8 +123,8 @@ fn an_option_in_a_handle_may_not_be_misspelt() {
 fn a_second_argument_overrides_the_handle() {
     let handle = json!({ "id": ID, "dir": "/app", "strategy": "fuse", "force": true });
     let restore = |options: Value| {
-        let options = methods::RESTORE_BACKUP_OPTIONS
-            .read(input(&options))
+        let options = methods::RESTORE_BACKUP
+            .read_options(input(&options))
             .unwrap();
         methods::RESTORE_BACKUP
             .read(input(&handle))

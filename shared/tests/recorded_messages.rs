@@ -5,9 +5,9 @@
 
 use sandbox_shared::{
     ErrorCode, SandboxError, Strategy,
-    files::ExecEvent,
+    files::{ExecEvent, ExecRequest},
     protocol::{
-        AgentStatus, CreateBackup, CreateEvent, Exec, MountState, PreviewEvent, RestoreBackup,
+        AgentStatus, CreateBackup, CreateEvent, MountState, PreviewEvent, RestoreBackup,
         RestoreEvent, VerifyEvent,
     },
     report::{ChangeKind, ChangedEntry, ExcludedEntry, Exclusion},
@@ -63,8 +63,8 @@ fn a_new_agent_understands_an_old_worker() {
     let restore: RestoreBackup = read(from_an_old_worker::RESTORE);
     assert_eq!(restore.source.size_bytes, 4096);
     assert!(restore.source.checksum.is_some());
-    let exec: Exec = read(from_an_old_worker::EXEC);
-    assert_eq!(exec.options.timeout, Some(1000));
+    let exec: ExecRequest = read(from_an_old_worker::EXEC);
+    assert_eq!(exec.timeout, Some(1000));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use proptest::{prelude::*, sample::subsequence};
 use sandbox_shared::{
-    BackupOptions, DirectoryBackup, ErrorCode, RestoreRequest, Result, SandboxError,
+    BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
     catalogue::{ListBackups, PruneBackups},
-    files::{Encoding, ExecOptions, FileOptions, ListFilesOptions, MkdirOptions},
+    files::{Encoding, FileContent},
     log::OperationLogQuery,
     methods::{self, Method},
     request::Input,
@@ -21,7 +21,7 @@ const ID: &str = "0b5d6a2e-6f3c-4b52-9d1e-8a4f7c3b2a10";
 
 /// A method with a request that has all of its fields.
 struct Whole {
-    name: &'static str,
+    name: String,
     code: ErrorCode,
     read: Box<dyn Fn(Input) -> Result<()>>,
     request: Map<String, Value>,
@@ -38,20 +38,37 @@ fn input(value: &Value) -> Input {
     Input::from_json(&value.to_string(), ErrorCode::InternalError).unwrap()
 }
 
-fn whole<T: DeserializeOwned + 'static>(
-    method: &'static Method<T>,
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        other => panic!("{other} is not an object"),
+    }
+}
+
+fn whole<T: DeserializeOwned + 'static, R: 'static, O: DeserializeOwned + 'static>(
+    method: &'static Method<T, R, O>,
     required: &'static [&'static str],
     request: Value,
 ) -> Whole {
-    let Value::Object(request) = request else {
-        panic!("{} takes an object", method.name)
-    };
     Whole {
-        name: method.name,
-        code: method.code,
+        name: method.name.to_owned(),
+        code: method.refusal,
         read: Box::new(move |input| method.read(input).map(drop)),
-        request,
+        request: object(request),
         required,
+    }
+}
+
+fn whole_options<T: DeserializeOwned + 'static, R: 'static, O: DeserializeOwned + 'static>(
+    method: &'static Method<T, R, O>,
+    options: Value,
+) -> Whole {
+    Whole {
+        name: format!("the second argument of {}", method.name),
+        code: method.refusal,
+        read: Box::new(move |input| method.read_options(input).map(drop)),
+        request: object(options),
+        required: &[],
     }
 }
 
@@ -70,11 +87,7 @@ fn all() -> Vec<Whole> {
     vec![
         whole(&methods::CREATE_BACKUP, &["dir"], backup.clone()),
         whole(&methods::PREVIEW_BACKUP, &["dir"], backup),
-        whole(
-            &methods::CREATE_BACKUP_CALL,
-            &[],
-            json!({ "operationId": "nightly" }),
-        ),
+        whole_options(&methods::CREATE_BACKUP, json!({ "operationId": "nightly" })),
         whole(
             &methods::RESTORE_BACKUP,
             &["id", "dir"],
@@ -82,9 +95,8 @@ fn all() -> Vec<Whole> {
                 "id": ID, "dir": "/app", "strategy": "fuse", "force": true, "autoRestore": true,
             }),
         ),
-        whole(
-            &methods::RESTORE_BACKUP_OPTIONS,
-            &[],
+        whole_options(
+            &methods::RESTORE_BACKUP,
             json!({
                 "strategy": "fuse", "force": true, "autoRestore": true, "operationId": "nightly",
             }),
@@ -380,15 +392,16 @@ fn what_is_not_an_object_or_no_value_at_all_is_named() {
 
 #[test]
 fn options_of_the_older_package_that_mean_nothing_here_are_accepted() {
-    for method in [&methods::CREATE_BACKUP, &methods::PREVIEW_BACKUP] {
-        let request =
-            json!({ "dir": "/app", "localBucket": true, "multipart": {"any": ["thing"]} });
-        let read = method.read(input(&request)).unwrap();
-        assert_eq!(read, BackupOptions::new("/app"));
-        // They are accepted as they are called there.
-        let error = method.read(input(&json!({ "dir": "/app", "local_bucket": true })));
-        assert_eq!(error.unwrap_err().context["field"], "local_bucket");
+    let request = json!({ "dir": "/app", "localBucket": true, "multipart": {"any": ["thing"]} });
+    for read in [
+        methods::CREATE_BACKUP.read(input(&request)),
+        methods::PREVIEW_BACKUP.read(input(&request)),
+    ] {
+        assert_eq!(read.unwrap(), BackupOptions::new("/app"));
     }
+    // They are accepted as they are called there.
+    let error = methods::CREATE_BACKUP.read(input(&json!({ "dir": "/app", "local_bucket": true })));
+    assert_eq!(error.unwrap_err().context["field"], "local_bucket");
     let exec = json!({ "command": "ls", "origin": "user", "bufferSize": 1024 });
     methods::EXEC_STREAM.read(input(&exec)).unwrap();
     // These would mean something.
@@ -398,46 +411,33 @@ fn options_of_the_older_package_that_mean_nothing_here_are_accepted() {
     }
 }
 
-/// What the client for Rust sends, which has no types of its own.
+/// What the client for Rust sends.
 #[test]
 fn what_types_are_written_as_is_accepted() {
-    fn sent<T: DeserializeOwned>(method: &Method<T>, positional: Value, options: impl Serialize) {
-        let mut request = serde_json::to_value(options).unwrap();
-        let fields = request.as_object_mut().unwrap();
-        fields.extend(positional.as_object().unwrap().clone());
+    fn sent<T: Serialize + DeserializeOwned, R, O: DeserializeOwned>(
+        method: &Method<T, R, O>,
+        request: &T,
+    ) {
+        let request = serde_json::to_value(request).unwrap();
         method
             .read(input(&request))
             .unwrap_or_else(|error| panic!("{request}: {error}"));
     }
-    let path = || json!({ "path": "/tmp" });
-    sent(
-        &methods::CREATE_BACKUP,
-        json!({}),
-        BackupOptions::new("/app"),
-    );
     let handle: DirectoryBackup =
         serde_json::from_value(json!({ "id": ID, "dir": "/app" })).unwrap();
-    sent(
-        &methods::RESTORE_BACKUP,
-        json!({}),
-        RestoreRequest::from(handle),
-    );
-    sent(&methods::LIST_BACKUPS, json!({}), ListBackups::default());
-    sent(&methods::PRUNE_BACKUPS, json!({}), PruneBackups::default());
-    sent(
-        &methods::OPERATION_LOG,
-        json!({}),
-        OperationLogQuery::default(),
-    );
-    sent(
-        &methods::EXEC,
-        json!({ "command": "ls" }),
-        ExecOptions::default(),
-    );
-    sent(&methods::LIST_FILES, path(), ListFilesOptions::default());
-    sent(&methods::MKDIR, path(), MkdirOptions::default());
-    let encoding = Some(Encoding::Utf8);
-    sent(&methods::READ_FILE, path(), FileOptions { encoding });
+    sent(&methods::CREATE_BACKUP, &BackupOptions::new("/app"));
+    sent(&methods::RESTORE_BACKUP, &handle.into());
+    sent(&methods::LIST_BACKUPS, &ListBackups::default());
+    sent(&methods::PRUNE_BACKUPS, &PruneBackups::default());
+    sent(&methods::OPERATION_LOG, &OperationLogQuery::default());
+    sent(&methods::EXEC, &"ls".into());
+    sent(&methods::LIST_FILES, &"/tmp".into());
+    sent(&methods::MKDIR, &"/tmp".into());
+    let file = FileContent {
+        path: "/tmp".into(),
+        encoding: Some(Encoding::Utf8),
+    };
+    sent(&methods::READ_FILE, &file);
 }
 
 proptest! {

@@ -50,7 +50,7 @@ proptest! {
         }
         let Some(request) = asked(&methods::RESTORE_BACKUP, &document)? else { return Ok(()) };
         let Ok(valid) = request.validate(&AllowedRoots::default()) else { return Ok(()) };
-        check_dir(&valid.backup.dir)?;
+        check_dir(&valid.dir)?;
     }
 
     #[test]
@@ -144,23 +144,29 @@ fn documents_without_alterations_are_accepted() {
     accepted(&methods::LIST_FILES, list_files());
 }
 
-fn accepted<T: DeserializeOwned>(method: &Method<T>, document: Value) -> T {
+fn accepted<T: DeserializeOwned, R, O: DeserializeOwned>(
+    method: &Method<T, R, O>,
+    document: Value,
+) -> T {
     from_text(method, &document.to_string()).unwrap()
 }
 
-fn from_text<T: DeserializeOwned>(method: &Method<T>, text: &str) -> Result<T> {
-    method.read(Input::from_json(text, method.code)?)
+fn from_text<T: DeserializeOwned, R, O: DeserializeOwned>(
+    method: &Method<T, R, O>,
+    text: &str,
+) -> Result<T> {
+    method.read(Input::from_json(text, method.refusal)?)
 }
 
 /// What a request is read as, if it is accepted.
-fn read_request<T: DeserializeOwned>(
-    method: &Method<T>,
+fn read_request<T: DeserializeOwned, R, O: DeserializeOwned>(
+    method: &Method<T, R, O>,
     text: &str,
 ) -> Result<Option<T>, TestCaseError> {
     match from_text(method, text) {
         Ok(value) => Ok(Some(value)),
         Err(error) => {
-            prop_assert_eq!(error.code, method.code);
+            prop_assert_eq!(error.code, method.refusal);
             prop_assert!(!error.message.is_empty());
             Ok(None)
         }
@@ -168,8 +174,8 @@ fn read_request<T: DeserializeOwned>(
 }
 
 /// The same of one that can be sent again.
-fn asked<T: DeserializeOwned + Serialize + PartialEq + Debug>(
-    method: &Method<T>,
+fn asked<T: DeserializeOwned + Serialize + PartialEq + Debug, R, O: DeserializeOwned>(
+    method: &Method<T, R, O>,
     document: &Value,
 ) -> Result<Option<T>, TestCaseError> {
     let value = read_request(method, &document.to_string())?;

@@ -4,8 +4,9 @@ use std::{pin::pin, rc::Rc};
 
 use futures_util::future::{Either, select};
 use sandbox_shared::{
-    BackupId, BackupMetadata, ErrorCode, Result, SandboxError, Verb,
+    BackupId, BackupMetadata, ErrorCode, Result, SandboxError,
     metadata::iso8601,
+    methods::Row,
     progress::{Operation, OperationKind},
 };
 use serde::de::DeserializeOwned;
@@ -56,17 +57,21 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The bucket, to be used for `verb`.
-    fn bucket(&self, verb: Verb) -> Result<BackupBucket> {
-        BackupBucket::open(self.config, verb)
+    /// The bucket, to be used for `method`.
+    fn bucket(&self, method: &'static Row) -> Result<BackupBucket> {
+        BackupBucket::open(self.config, method)
     }
 
     /// The next event of an operation, or its error once it is cancelled.
-    async fn next<T: DeserializeOwned>(&self, events: &mut Events, verb: Verb) -> Result<T> {
+    async fn next<T: DeserializeOwned>(
+        &self,
+        events: &mut Events,
+        method: &'static Row,
+    ) -> Result<T> {
         let cancelled = pin!(self.cancellation.requested());
         match select(pin!(events.next()), cancelled).await {
             Either::Left((event, _)) => event,
-            Either::Right(((), _)) => Err(cancelled_error(verb)),
+            Either::Right(((), _)) => Err(cancelled_error(method)),
         }
     }
 
@@ -112,7 +117,8 @@ fn not_found(index: &Index, id: &BackupId, what: &str) -> Result<SandboxError> {
 }
 
 /// The error of an operation that was cancelled.
-pub fn cancelled_error(verb: Verb) -> SandboxError {
-    verb.failed("the operation was cancelled")
+pub fn cancelled_error(method: &'static Row) -> SandboxError {
+    method
+        .failed("the operation was cancelled")
         .with("cancelled", true)
 }

@@ -2,7 +2,7 @@
 
 use router::Matched;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, Verb,
+    BackupId, ErrorCode, Result, SandboxError,
     methods::{self, HttpMethod, Part, Row},
     operation::{OperationId, OperationOutcome},
     rules,
@@ -130,7 +130,7 @@ async fn stored_sandboxes(mut request: Request, config: &Config) -> Result<Respo
     let method = &methods::LIST_SANDBOXES;
     let fields = input::fields(&mut request, method, Part::Query, None).await?;
     method.read(fields)?;
-    let bucket = BackupBucket::open(config, Verb::ListSandboxes)?;
+    let bucket = BackupBucket::open(config, &methods::LIST_SANDBOXES)?;
     Response::from_json(&overview::overview(&bucket).await?).map_err(internal)
 }
 

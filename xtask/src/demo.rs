@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use sandbox_shared::{
     BackupMetadata, BackupOptions, DirectoryBackup, RestoreBackupResult,
-    files::{ExecOptions, ExecResult},
-    protocol::Exec,
+    files::{ExecRequest, ExecResult},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -143,12 +142,9 @@ impl Story {
 
     /// Runs a command in the sandbox and returns what it printed, trimmed.
     fn shell(&self, cwd: &str, command: &str) -> Result<String> {
-        let exec = Exec {
-            command: command.into(),
-            options: ExecOptions {
-                cwd: Some(cwd.into()),
-                ..ExecOptions::default()
-            },
+        let exec = ExecRequest {
+            cwd: Some(cwd.into()),
+            ..command.into()
         };
         let result: ExecResult = self.post("exec", &exec)?;
         ensure!(

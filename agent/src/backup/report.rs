@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use sandbox_shared::{
-    SandboxError, Verb,
+    SandboxError,
+    methods::Row,
     report::{
         BackupReport, ChangedEntry, DroppedXattr, ExcludedEntry, Exclusion, Listed, UnreadableEntry,
     },
@@ -37,15 +38,16 @@ pub fn report_of(report: &Report) -> BackupReport {
 
 /// The error of a backup that failed because entries could not be read.
 pub(super) fn unreadable(
-    verb: Verb,
+    method: &Row,
     message: String,
     unreadable: &Tally<Unreadable>,
 ) -> SandboxError {
     let listed = listed(unreadable, unreadable_entry);
-    verb.failed(format!(
-        "{message}. Leave them out with onUnreadable: \"skip\" or excludes"
-    ))
-    .with("unreadable", serde_json::json!(listed))
+    method
+        .failed(format!(
+            "{message}. Leave them out with onUnreadable: \"skip\" or excludes"
+        ))
+        .with("unreadable", serde_json::json!(listed))
 }
 
 fn unreadable_entry(unreadable: &Unreadable) -> UnreadableEntry {

@@ -29,10 +29,11 @@ pub use sandbox_shared::{
         PruneResult, ReindexResult, SortBy, SortOrder,
     },
     files::{
-        ExecEvent, ExecOptions, ExecResult, ExistsResult, FileInfo, FileOperationResult, FileType,
-        ListFilesOptions, ListFilesResult, MkdirOptions,
+        ExecEvent, ExecRequest, ExecResult, ExistsResult, FileInfo, FileOperationResult, FileType,
+        ListFiles, ListFilesResult, MakeDirectory,
     },
     log::{LogEntry, LoggedOperation, OperationLogPage, OperationLogQuery},
+    methods,
     operation::{OperationId, OperationOutcome, OperationState},
     progress::{CancelResult, Operation, OperationKind, Phase},
     protocol::{MountState, MountStatus, UnmountResult},
@@ -44,7 +45,12 @@ pub use sandbox_shared::{
     verification::{ArchiveVerification, ChecksumVerdict, VerifyBackupResult},
 };
 
-use rpc::Argument;
+use sandbox_shared::{
+    files::{Encoding, FileContent},
+    methods::{Method, Nothing, Row},
+    operation::{CallOptions, OperationById},
+    protocol::UnmountBackup,
+};
 
 /// A sandbox: a container with its Durable Object. Backups and restores of
 /// one sandbox run one after the other.
@@ -84,34 +90,43 @@ impl Sandbox {
         &self.name
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Calls a method of the table with what it takes.
+    async fn call<T, R, O>(&self, method: &Method<T, R, O>, request: &T) -> Result<R>
+    where
+        T: Serialize,
+        R: DeserializeOwned,
+    {
+        let answer = self.answer(method, request, JsValue::UNDEFINED).await?;
+        rpc::read(method, answer)
+    }
+
+    async fn answer<T: Serialize>(
         &self,
-        method: &str,
-        arguments: &[&dyn Argument],
-    ) -> Result<T> {
-        let called = rpc::call(&self.namespace, &self.name, method, arguments).await;
-        rpc::read(
-            method,
-            called.map_err(|failure| failure.into_error(method))?,
-        )
+        method: &Row,
+        request: &T,
+        content: JsValue,
+    ) -> Result<JsValue> {
+        let arguments = rpc::arguments(method, request, &Nothing {}, content)?;
+        let called = rpc::call(&self.namespace, &self.name, method, &arguments).await;
+        called.map_err(|failure| failure.into_error(method))
     }
 
     /// Calls a method whose outcome can be asked for when its answer is lost.
-    async fn call_noted<T: DeserializeOwned>(
+    async fn call_journaled<T, R, O>(
         &self,
-        method: &str,
-        argument: &dyn Argument,
+        method: &Method<T, R, O>,
+        request: &T,
         operation: &OperationId,
-    ) -> Result<T> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Noted<'a> {
-            operation_id: &'a OperationId,
-        }
-        let noted = Noted {
-            operation_id: operation,
+    ) -> Result<R>
+    where
+        T: Serialize,
+        R: DeserializeOwned,
+    {
+        let options = CallOptions {
+            operation_id: Some(operation.clone()),
         };
-        match rpc::call(&self.namespace, &self.name, method, &[argument, &noted]).await {
+        let arguments = rpc::arguments(method, request, &options, JsValue::UNDEFINED)?;
+        match rpc::call(&self.namespace, &self.name, method, &arguments).await {
             Ok(value) => rpc::read(method, value),
             Err(rpc::Failure::Interrupted(reason)) => {
                 let outcome = self.operation_outcome(operation).await;
@@ -123,7 +138,8 @@ impl Sandbox {
         }
     }
 
-    /// Takes a snapshot of a directory into R2.
+    /// `createBackup`: takes a snapshot of a directory and stores it in R2. See
+    /// [`methods::CREATE_BACKUP`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`,
@@ -142,21 +158,21 @@ impl Sandbox {
         options: &BackupOptions,
         operation: &OperationId,
     ) -> Result<CreatedBackup> {
-        self.call_noted("createBackup", options, operation).await
+        self.call_journaled(&methods::CREATE_BACKUP, options, operation)
+            .await
     }
 
-    /// Tells what a backup with the same options would hold. Stores nothing.
+    /// `previewBackup`: returns what a backup with the same options would hold. See
+    /// [`methods::PREVIEW_BACKUP`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`
     pub async fn preview_backup(&self, options: &BackupOptions) -> Result<BackupPreview> {
-        self.call("previewBackup", &[options]).await
+        self.call(&methods::PREVIEW_BACKUP, options).await
     }
 
-    /// Puts a backup in place of a directory, copy-on-write: writes never
-    /// reach the backup, and restoring again discards them. It answers as soon
-    /// as the directory can be read. The mount does not outlive the container,
-    /// unless [`RestoreRequest::auto_restore`] is set.
+    /// `restoreBackup`: restores a backup to a directory, copy-on-write. See
+    /// [`methods::RESTORE_BACKUP`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`,
@@ -174,128 +190,126 @@ impl Sandbox {
         request: &RestoreRequest,
         operation: &OperationId,
     ) -> Result<RestoreBackupResult> {
-        self.call_noted("restoreBackup", request, operation).await
+        self.call_journaled(&methods::RESTORE_BACKUP, request, operation)
+            .await
     }
 
-    /// What became of a backup or a restore whose answer was lost.
+    /// `operationOutcome`: returns what became of a backup or restore whose answer was
+    /// lost. See [`methods::OPERATION_OUTCOME`].
     ///
     /// # Errors
-    /// `INTERNAL_ERROR` when the bucket fails, `CONTAINER_UNAVAILABLE`
+    /// `INTERNAL_ERROR` when the bucket fails
     pub async fn operation_outcome(&self, operation: &OperationId) -> Result<OperationOutcome> {
-        self.call("operationOutcome", &[operation]).await
+        let request = OperationById {
+            operation_id: operation.clone(),
+        };
+        self.call(&methods::OPERATION_OUTCOME, &request).await
     }
 
-    /// Takes a restored directory away again; what it covered reappears. Where
-    /// processes use it, only by `force`: the error names them.
+    /// `unmountBackup`: unmounts a restored directory. See [`methods::UNMOUNT_BACKUP`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`
     pub async fn unmount_backup(&self, dir: &str, force: bool) -> Result<UnmountResult> {
-        #[derive(Serialize)]
-        struct Options {
-            force: bool,
-        }
-        self.call("unmountBackup", &[&dir, &Options { force }])
-            .await
+        let request = UnmountBackup {
+            dir: dir.to_owned(),
+            force,
+        };
+        self.call(&methods::UNMOUNT_BACKUP, &request).await
     }
 
-    /// A page of the backups of this sandbox, the newest first unless
-    /// something else is asked for. Starts nothing. It is an index: what
-    /// something else has deleted from the bucket is in it until it is next
-    /// looked for, by [`Self::get_backup`], say, or [`Self::prune_backups`].
+    /// `listBackups`: a page of the backups of this sandbox. See
+    /// [`methods::LIST_BACKUPS`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG`
     pub async fn list_backups(&self, query: &ListBackups) -> Result<BackupPage> {
-        self.call("listBackups", &[query]).await
+        self.call(&methods::LIST_BACKUPS, query).await
     }
 
-    /// A stored backup as the bucket has it, whichever sandbox made it. Starts
-    /// nothing.
+    /// `getBackup`: a stored backup as the bucket has it. See [`methods::GET_BACKUP`].
     ///
     /// # Errors
     /// `BACKUP_NOT_FOUND`, `INTERNAL_ERROR` when the bucket fails
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        self.call("getBackup", &[id]).await
+        self.call(&methods::GET_BACKUP, &id.clone().into()).await
     }
 
-    /// Reads all of a stored backup in the container, whichever sandbox made
-    /// it, expired or not, and tells whether it is whole. A damaged archive is
-    /// a result, not an error.
+    /// `verifyBackup`: reads all of a stored backup and checks that it is whole. See
+    /// [`methods::VERIFY_BACKUP`].
     ///
     /// # Errors
     /// `BACKUP_NOT_FOUND`, `BACKUP_RESTORE_FAILED` when the archive cannot be
     /// fetched, `CONTAINER_UNAVAILABLE`
     pub async fn verify_backup(&self, id: &BackupId) -> Result<VerifyBackupResult> {
-        self.call("verifyBackup", &[id]).await
+        self.call(&methods::VERIFY_BACKUP, &id.clone().into()).await
     }
 
-    /// Deletes a backup for good, whichever sandbox made it. Deleting what is
-    /// not there succeeds.
+    /// `deleteBackup`: deletes a backup for good. See [`methods::DELETE_BACKUP`].
     ///
     /// # Errors
     /// `INTERNAL_ERROR` when the bucket fails
     pub async fn delete_backup(&self, id: &BackupId) -> Result<DeleteBackupResult> {
-        self.call("deleteBackup", &[id]).await
+        self.call(&methods::DELETE_BACKUP, &id.clone().into()).await
     }
 
-    /// Deletes the backups of this sandbox that no rule keeps. The newest that
-    /// can be restored is kept by every rule; what rules keep is looked up in the
-    /// bucket before anything is deleted.
+    /// `pruneBackups`: deletes the backups of this sandbox that no rule keeps. See
+    /// [`methods::PRUNE_BACKUPS`].
     ///
     /// # Errors
     /// `INVALID_BACKUP_CONFIG` when no rule is given, `INTERNAL_ERROR` when the
     /// bucket fails
     pub async fn prune_backups(&self, rules: &PruneBackups) -> Result<PruneResult> {
-        self.call("pruneBackups", &[rules]).await
+        self.call(&methods::PRUNE_BACKUPS, rules).await
     }
 
-    /// Makes the index that [`Self::list_backups`] reads anew from the bucket,
-    /// with the backups of writers that do not say which sandbox was theirs.
+    /// `reindexBackups`: rebuilds the index that [`Self::list_backups`] reads. See
+    /// [`methods::REINDEX_BACKUPS`].
     ///
     /// # Errors
     /// `INTERNAL_ERROR` when the bucket fails
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
-        self.call("reindexBackups", &[]).await
+        self.call(&methods::REINDEX_BACKUPS, &Nothing {}).await
     }
 
-    /// Ends the backup or restore under way and waits until nothing of it is
-    /// left; its caller gets an error whose context has `cancelled: true`. One
-    /// that is about to commit still does.
+    /// `cancelOperation`: cancels the operation under way. See
+    /// [`methods::CANCEL_OPERATION`].
     pub async fn cancel_operation(&self) -> Result<CancelResult> {
-        self.call("cancelOperation", &[]).await
+        self.call(&methods::CANCEL_OPERATION, &Nothing {}).await
     }
 
-    /// The backups and restores that have ended, the last one first. Starts nothing.
+    /// `operationLog`: the operations that have ended, the last one first. See
+    /// [`methods::OPERATION_LOG`].
     ///
     /// # Errors
     /// `INVALID_REQUEST`
     pub async fn operation_log(&self, query: &OperationLogQuery) -> Result<OperationLogPage> {
-        self.call("operationLog", &[query]).await
+        self.call(&methods::OPERATION_LOG, query).await
     }
 
-    /// Runs a command with `/bin/sh -c` and waits for its end. One that fails
-    /// is a result, not an error.
+    /// `exec`: runs a command with `/bin/sh -c` and waits for its end. See
+    /// [`methods::EXEC`].
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `EXEC_FAILED`, `CONTAINER_UNAVAILABLE`
-    pub async fn exec(&self, command: &str, options: &ExecOptions) -> Result<ExecResult> {
-        self.call("exec", &[&command, options]).await
+    pub async fn exec(&self, command: impl Into<ExecRequest>) -> Result<ExecResult> {
+        self.call(&methods::EXEC, &command.into()).await
     }
 
-    /// Runs a command and streams what it writes. Dropping the stream kills
-    /// the command's process group.
+    /// `execStream`: runs a command and streams what it writes. Dropping the stream
+    /// kills the command's process group. See [`methods::EXEC_STREAM`].
     ///
     /// # Errors
     /// As [`Self::exec`]; the stream fails if the container goes away.
-    pub async fn exec_stream(&self, command: &str, options: &ExecOptions) -> Result<ExecEvents> {
-        const METHOD: &str = "execStream";
-        let called = rpc::call(&self.namespace, &self.name, METHOD, &[&command, options]).await;
-        let stream = called.map_err(|failure| failure.into_error(METHOD))?;
-        ExecEvents::read(rpc::cast(METHOD, stream)?)
+    pub async fn exec_stream(&self, command: impl Into<ExecRequest>) -> Result<ExecEvents> {
+        let method = &methods::EXEC_STREAM;
+        let request = command.into();
+        let stream = self.answer(method, &request, JsValue::UNDEFINED).await?;
+        ExecEvents::read(rpc::cast(method, stream)?)
     }
 
-    /// Writes a file, replacing what was there and making its parent directories.
+    /// `writeFile`: writes a file, replacing what was there and making its parent
+    /// directories. See [`methods::WRITE_FILE`].
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `FILE_OPERATION_FAILED`, `CONTAINER_UNAVAILABLE`
@@ -304,8 +318,8 @@ impl Sandbox {
         path: &str,
         content: impl AsRef<[u8]>,
     ) -> Result<FileOperationResult> {
-        let content: JsValue = Uint8Array::from(content.as_ref()).into();
-        self.call("writeFile", &[&path, &rpc::Js(content)]).await
+        let content = Uint8Array::from(content.as_ref());
+        self.write(path, content.into()).await
     }
 
     /// The same, of a stream of bytes, which is not kept in memory.
@@ -317,73 +331,80 @@ impl Sandbox {
         path: &str,
         content: web_sys::ReadableStream,
     ) -> Result<FileOperationResult> {
-        self.call("writeFile", &[&path, &rpc::Js(content.into())])
-            .await
+        self.write(path, content.into()).await
     }
 
-    /// The bytes of a file.
+    async fn write(&self, path: &str, content: JsValue) -> Result<FileOperationResult> {
+        let method = &methods::WRITE_FILE;
+        let file = FileContent {
+            path: path.to_owned(),
+            encoding: None,
+        };
+        rpc::read(method, self.answer(method, &file, content).await?)
+    }
+
+    /// `readFile`: returns the bytes of a file. See [`methods::READ_FILE`].
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `FILE_NOT_FOUND`, `FILE_OPERATION_FAILED`,
     /// `CONTAINER_UNAVAILABLE`
     pub async fn read_file(&self, path: &str) -> Result<Vec<u8>> {
-        use sandbox_shared::files::{Encoding, FileOptions, ReadFileResult};
-        const METHOD: &str = "readFile";
-        let options = FileOptions {
+        let method = &methods::READ_FILE;
+        let file = FileContent {
+            path: path.to_owned(),
             encoding: Some(Encoding::Base64),
         };
-        let read: ReadFileResult = self.call(METHOD, &[&path, &options]).await?;
+        let read = self.call(method, &file).await?;
         BASE64
             .decode(read.content)
-            .map_err(|error| rpc::misunderstood(METHOD, &error.to_string()))
+            .map_err(|error| rpc::misunderstood(method, &error.to_string()))
     }
 
-    /// What is in a directory, sorted by relative path.
+    /// `listFiles`: lists what is in a directory, sorted by relative path. See
+    /// [`methods::LIST_FILES`].
     ///
     /// # Errors
     /// As [`Self::read_file`]
-    pub async fn list_files(
-        &self,
-        path: &str,
-        options: ListFilesOptions,
-    ) -> Result<ListFilesResult> {
-        self.call("listFiles", &[&path, &options]).await
+    pub async fn list_files(&self, directory: impl Into<ListFiles>) -> Result<ListFilesResult> {
+        self.call(&methods::LIST_FILES, &directory.into()).await
     }
 
-    /// Deletes a file or a symbolic link.
+    /// `deleteFile`: deletes a file or a symbolic link. See [`methods::DELETE_FILE`].
     ///
     /// # Errors
     /// As [`Self::read_file`]
     pub async fn delete_file(&self, path: &str) -> Result<FileOperationResult> {
-        self.call("deleteFile", &[&path]).await
+        self.call(&methods::DELETE_FILE, &path.into()).await
     }
 
-    /// Makes a directory.
+    /// `mkdir`: makes a directory. See [`methods::MKDIR`].
     ///
     /// # Errors
     /// As [`Self::read_file`]
-    pub async fn mkdir(&self, path: &str, options: MkdirOptions) -> Result<FileOperationResult> {
-        self.call("mkdir", &[&path, &options]).await
+    pub async fn mkdir(&self, directory: impl Into<MakeDirectory>) -> Result<FileOperationResult> {
+        self.call(&methods::MKDIR, &directory.into()).await
     }
 
-    /// Whether there is something at a path, a dangling symbolic link included.
+    /// `exists`: returns whether something is at a path, a dangling symbolic link
+    /// included. See [`methods::EXISTS`].
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `CONTAINER_UNAVAILABLE`
     pub async fn exists(&self, path: &str) -> Result<bool> {
-        let result: ExistsResult = self.call("exists", &[&path]).await?;
+        let result = self.call(&methods::EXISTS, &path.into()).await?;
         Ok(result.exists)
     }
 
-    /// How the container is, and what is restored in it. Starts nothing.
+    /// `status`: returns how the container is, and what is restored in it. See
+    /// [`methods::STATUS`].
     pub async fn status(&self) -> Result<SandboxStatus> {
-        self.call("status", &[]).await
+        self.call(&methods::STATUS, &Nothing {}).await
     }
 
-    /// Destroys the container. The next call starts a new one, without its
-    /// files and mounts.
+    /// `stop`: destroys the container. See [`methods::STOP`].
     pub async fn stop(&self) -> Result<()> {
-        self.call("stop", &[]).await
+        let stopped = self.answer(&methods::STOP, &Nothing {}, JsValue::UNDEFINED);
+        stopped.await.map(|_| ())
     }
 }
 

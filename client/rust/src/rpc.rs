@@ -4,8 +4,12 @@
 //! values: an error that is thrown across RPC keeps its code only where both
 //! Workers have a recent compatibility date.
 
-use js_sys::{Array, Promise, Reflect};
-use sandbox_shared::{ErrorCode, Result, SandboxError, error::deserialize};
+use js_sys::{Array, Object, Promise, Reflect};
+use sandbox_shared::{
+    ErrorCode, Result, SandboxError,
+    error::deserialize,
+    methods::{Argument, Row},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -20,28 +24,39 @@ extern "C" {
     fn invoke(this: &SandboxStub, method: &str, args: &Array) -> Result<JsValue, JsValue>;
 }
 
-/// What a method can be given.
-pub(crate) trait Argument {
-    fn to_js(&self) -> Result<JsValue>;
-}
-
-impl<T: Serialize> Argument for T {
-    fn to_js(&self) -> Result<JsValue> {
-        self.serialize(&serde_wasm_bindgen::Serializer::json_compatible())
-            .map_err(|error| SandboxError::invalid_request(error.to_string()))
+/// The arguments of `method`, as its row has them: the fields of `request` and of
+/// `options`, and `content`.
+pub(crate) fn arguments(
+    method: &Row,
+    request: &impl Serialize,
+    options: &impl Serialize,
+    content: JsValue,
+) -> Result<Array> {
+    let fields = to_js(request)?;
+    let arguments = Array::new();
+    for argument in method.arguments.unwrap_or_default() {
+        arguments.push(&match argument {
+            Argument::Field(name) => {
+                let value = property(&fields, name);
+                // A field stands once: what is left goes in `Argument::Fields`.
+                let _ = Reflect::delete_property(fields.unchecked_ref::<Object>(), &(*name).into());
+                value
+            }
+            Argument::Fields(_) | Argument::Handle(_) => fields.clone(),
+            Argument::Options(_) => to_js(options)?,
+            Argument::Content(_) => content.clone(),
+        });
     }
+    Ok(arguments)
 }
 
-/// What JavaScript takes as it is.
-pub(crate) struct Js(pub(crate) JsValue);
-
-impl Argument for Js {
-    fn to_js(&self) -> Result<JsValue> {
-        Ok(self.0.clone())
-    }
+fn to_js(value: &impl Serialize) -> Result<JsValue> {
+    value
+        .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
+        .map_err(|error| SandboxError::invalid_request(error.to_string()))
 }
 
-/// What `invoke` gives of a failure. A sandbox that is newer than this crate
+/// What `invoke` returns of a failure. A sandbox that is newer than this crate
 /// may have other codes.
 #[derive(Deserialize)]
 struct Answered {
@@ -81,15 +96,16 @@ impl From<SandboxError> for Failure {
 }
 
 impl Failure {
-    /// For methods whose outcome is not noted.
-    pub(crate) fn into_error(self, method: &str) -> SandboxError {
+    /// For methods whose outcome is not journaled.
+    pub(crate) fn into_error(self, method: &Row) -> SandboxError {
         match self {
             Self::Answered(error) => error,
             Self::Interrupted(reason) => SandboxError::new(
                 ErrorCode::OperationInterrupted,
                 format!(
-                    "the sandbox's Durable Object went away during {method}, which may or may \
-                     not have taken effect: {reason}"
+                    "the sandbox's Durable Object went away during {}, which may or may not \
+                     have taken effect: {reason}",
+                    method.name
                 ),
             )
             .with("committed", Value::Null),
@@ -101,20 +117,17 @@ impl Failure {
 pub(crate) async fn call(
     namespace: &ObjectNamespace,
     name: &str,
-    method: &str,
-    arguments: &[&dyn Argument],
+    method: &Row,
+    arguments: &Array,
 ) -> Result<JsValue, Failure> {
-    let args = Array::new();
-    for argument in arguments {
-        args.push(&argument.to_js()?);
-    }
     // A stub stays broken once its object has been reset, so every call takes
     // a fresh one; making it costs nothing.
     let stub: SandboxStub = namespace
         .get_by_name(name)
         .map_err(|error| SandboxError::invalid_request(error.to_string()))?
         .into_rpc();
-    let outcome = async { JsFuture::from(Promise::resolve(&stub.invoke(method, &args)?)).await };
+    let outcome =
+        async { JsFuture::from(Promise::resolve(&stub.invoke(method.name, arguments)?)).await };
     let outcome = outcome.await.map_err(|error| thrown(&error))?;
     let failure = property(&outcome, "error");
     if failure.is_undefined() {
@@ -124,26 +137,27 @@ pub(crate) async fn call(
     Err(Failure::Answered(answered.into()))
 }
 
-/// Reads what a method gave.
-pub(crate) fn read<T: DeserializeOwned>(method: &str, value: JsValue) -> Result<T> {
+/// Reads what a method returned.
+pub(crate) fn read<T: DeserializeOwned>(method: &Row, value: JsValue) -> Result<T> {
     let value = serde_wasm_bindgen::Deserializer::from(value);
     deserialize(value, ErrorCode::InternalError)
         .map_err(|error| misunderstood(method, &error.message))
 }
 
-/// The object that a method gave.
-pub(crate) fn cast<T: JsCast>(method: &str, value: JsValue) -> Result<T> {
+/// The object that a method returned.
+pub(crate) fn cast<T: JsCast>(method: &Row, value: JsValue) -> Result<T> {
     value
         .dyn_into()
         .map_err(|_| misunderstood(method, "it is another object"))
 }
 
-pub(crate) fn misunderstood(method: &str, problem: &str) -> SandboxError {
+pub(crate) fn misunderstood(method: &Row, problem: &str) -> SandboxError {
     SandboxError::new(
         ErrorCode::InternalError,
         format!(
-            "what the sandbox gave for {method} is not understood: {problem}; \
-             is this crate older than the sandbox?"
+            "what the sandbox returned for {} is not understood: {problem}; \
+             is this crate older than the sandbox?",
+            method.name
         ),
     )
 }

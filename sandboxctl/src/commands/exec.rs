@@ -2,10 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
-use sandbox_shared::{
-    files::{ExecEvent, ExecOptions},
-    protocol,
-};
+use sandbox_shared::files::{ExecEvent, ExecRequest};
 
 use super::{Context, Done};
 use crate::{api::Answer, arguments::Exec, failure::Failure, output};
@@ -18,16 +15,14 @@ pub(super) async fn exec(context: &Context, arguments: Exec) -> Done {
         Some(standard_input().await?)
     };
     let env = arguments.env;
-    let request = protocol::Exec {
+    let request = ExecRequest {
         command: command_line(&arguments.command)?,
-        options: ExecOptions {
-            cwd: arguments.cwd,
-            env: (!env.is_empty()).then(|| env.into_iter().collect()),
-            timeout: arguments
-                .timeout
-                .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-            stdin,
-        },
+        cwd: arguments.cwd,
+        env: (!env.is_empty()).then(|| env.into_iter().collect()),
+        timeout: arguments
+            .timeout
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        stdin,
     };
     let mut events = context.api.follow(&["exec"], &request).await?;
     loop {

@@ -19,10 +19,10 @@ use crate::{
 /// Puts a backup in place of a directory.
 pub(super) async fn restore(context: &Context, arguments: Restore) -> Done {
     let request = RestoreRequest {
-        backup: interrupt::unless(handle(context, &arguments)).await?,
         strategy: arguments.strategy,
         force: arguments.force,
         auto_restore: arguments.auto_restore,
+        ..interrupt::unless(handle(context, &arguments)).await?.into()
     };
     let Followed {
         answer,

@@ -1,16 +1,18 @@
 //! How an agent and what it has restored are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
     handle::BackupId,
     report::{LeftOutEntry, Listed},
+    schema,
     strategy::Strategy,
 };
 
 /// One restored directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MountStatus {
     /// Which backup.
@@ -24,25 +26,25 @@ pub struct MountStatus {
     /// Bytes of the archive.
     #[serde(default)]
     pub size_bytes: u64,
-    /// Bytes of the archive that are in the container. When all are, the
-    /// bucket is needed no more.
+    /// Bytes of the archive that are in the container; the rest is fetched on demand and in the
+    /// background.
     #[serde(default)]
     pub cached_bytes: u64,
-    /// Whether all of the archive has been found to be what was stored.
+    /// Whether all of the archive was found to be what was stored.
     #[serde(default)]
     pub verified: bool,
-    /// When the archive's URL stops to work: it must be renewed before, unless
-    /// all bytes are here.
+    /// When the URL that the rest is fetched from expires: it is renewed before.
     #[serde(
         default,
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Option<schema::Moment>")]
     pub url_expires_at: Option<OffsetDateTime>,
-    /// Why bytes that are missing did not come when they were last tried for.
+    /// Why bytes that are missing could not be fetched when that was last tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What could not be unpacked by [`Strategy::Extract`].
+    /// With the strategy `extract`, what could not be unpacked.
     #[serde(default, skip_serializing_if = "Listed::is_empty")]
     pub left_out: Listed<LeftOutEntry>,
 }
@@ -55,18 +57,19 @@ impl MountStatus {
 }
 
 /// Whether a restored directory can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MountState {
     /// It can.
     Active,
-    /// The archive is not what was stored: what is not in memory yet cannot be
-    /// read any more. Restore another backup.
+    /// The archive is not what was stored: what is not in memory yet cannot be read any more.
+    /// Restore another backup.
     Damaged,
-    /// What served it died: restore again.
+    /// What served it ended: restore again.
     Lost,
     /// Of a newer agent. Never sent.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 

@@ -9,13 +9,13 @@ use sandbox_shared::{
         ReindexResult, SortBy, SortOrder, StoredSandbox, StoredSandboxes,
     },
     files::{
-        Encoding, ExecEvent, ExecOptions, ExecResult, ExistsResult, FileInfo, FileOperationResult,
-        FileOptions, FileType, ListFilesOptions, ListFilesResult, MkdirOptions, ReadFileResult,
+        Encoding, ExecEvent, ExecRequest, ExecResult, ExistsResult, FileContent, FileInfo,
+        FileOperationResult, FileType, ListFiles, ListFilesResult, MakeDirectory, ReadFileResult,
     },
     log::{LogEntry, LoggedOperation, OperationLogPage, OperationLogQuery},
     operation::{OperationId, OperationOutcome, OperationState},
     progress::{CancelResult, OperationEvent, OperationKind, Phase},
-    protocol::{Exec, MountState, MountStatus, UnmountBackup, UnmountResult},
+    protocol::{MountState, MountStatus, UnmountBackup, UnmountResult},
     report::{BackupPreview, CreatedBackup, ExcludedEntry, Exclusion},
     status::{AutoRestore, AutoRestoreStatus, ContainerState, ContainerStatus, SandboxStatus},
     verification::{ArchiveVerification, ChecksumVerdict, VerifyBackupResult},
@@ -61,10 +61,11 @@ pub(crate) fn requests() -> Samples {
         (
             "restoreBackup",
             value(RestoreRequest {
-                backup: handle(),
                 strategy: Some(Strategy::Extract),
                 force: true,
                 auto_restore: true,
+                id: handle().id,
+                dir: handle().dir,
             }),
         ),
         (
@@ -76,14 +77,12 @@ pub(crate) fn requests() -> Samples {
         ),
         (
             "exec",
-            value(Exec {
+            value(ExecRequest {
                 command: "true".into(),
-                options: ExecOptions {
-                    cwd: Some("/workspace".into()),
-                    env: Some([("A_VARIABLE".into(), "1".into())].into()),
-                    timeout: Some(1000),
-                    stdin: Some("text".into()),
-                },
+                cwd: Some("/workspace".into()),
+                env: Some([("A_VARIABLE".into(), "1".into())].into()),
+                timeout: Some(1000),
+                stdin: Some("text".into()),
             }),
         ),
     ])
@@ -113,12 +112,19 @@ pub(crate) fn queries() -> Samples {
         ),
         (
             "listFiles",
-            value(ListFilesOptions {
+            value(ListFiles {
+                path: "/workspace".into(),
                 recursive: true,
                 include_hidden: true,
             }),
         ),
-        ("mkdir", value(MkdirOptions { recursive: true })),
+        (
+            "mkdir",
+            value(MakeDirectory {
+                path: "/workspace/sub".into(),
+                recursive: true,
+            }),
+        ),
     ])
 }
 
@@ -362,8 +368,9 @@ pub(crate) fn others() -> Samples {
             }),
         ),
         (
-            "file options",
-            value(FileOptions {
+            "file content",
+            value(FileContent {
+                path: "/workspace/file".into(),
                 encoding: Some(Encoding::Base64),
             }),
         ),

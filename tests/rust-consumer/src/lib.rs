@@ -3,7 +3,7 @@
 
 use futures_util::TryStreamExt;
 use sandbox_backup_client::{
-    BackupId, BackupOptions, ErrorCode, ExecEvent, ExecOptions, ListBackups, OperationId,
+    BackupId, BackupOptions, ErrorCode, ExecEvent, ExecRequest, ListBackups, OperationId,
     OperationLogQuery, PruneBackups, RestoreRequest, Result, Sandbox, SandboxError,
 };
 use serde::{Deserialize, Serialize};
@@ -36,8 +36,8 @@ enum Method {
     CreateBackupAs(BackupOptions, OperationId),
     OperationOutcome(OperationId),
     OperationLog(OperationLogQuery),
-    Exec(String, ExecOptions),
-    ExecStream(String, ExecOptions),
+    Exec(ExecRequest),
+    ExecStream(ExecRequest),
     /// Gives what was written for text or, as a stream, for bytes.
     WriteFile(String, String),
     WriteFileStream(String, String),
@@ -79,9 +79,9 @@ async fn answer(env: &Env, call: Call) -> Result<Value> {
         }
         Method::OperationOutcome(operation) => value(sandbox.operation_outcome(&operation).await?),
         Method::OperationLog(query) => value(sandbox.operation_log(&query).await?),
-        Method::Exec(command, options) => value(sandbox.exec(&command, &options).await?),
-        Method::ExecStream(command, options) => {
-            let events = sandbox.exec_stream(&command, &options).await?;
+        Method::Exec(command) => value(sandbox.exec(command).await?),
+        Method::ExecStream(command) => {
+            let events = sandbox.exec_stream(command).await?;
             value(events.try_collect::<Vec<ExecEvent>>().await?)
         }
         Method::WriteFile(path, text) => value(sandbox.write_file(&path, text).await?),
@@ -95,9 +95,9 @@ async fn answer(env: &Env, call: Call) -> Result<Value> {
             value(sandbox.write_file_stream(&path, body).await?)
         }
         Method::ReadFile(path) => value(sandbox.read_file(&path).await?),
-        Method::ListFiles(path) => value(sandbox.list_files(&path, Default::default()).await?),
+        Method::ListFiles(path) => value(sandbox.list_files(path.as_str()).await?),
         Method::DeleteFile(path) => value(sandbox.delete_file(&path).await?),
-        Method::Mkdir(path) => value(sandbox.mkdir(&path, Default::default()).await?),
+        Method::Mkdir(path) => value(sandbox.mkdir(path.as_str()).await?),
         Method::Exists(path) => value(sandbox.exists(&path).await?),
         Method::Status => value(sandbox.status().await?),
         Method::Stop => value(sandbox.stop().await?),

@@ -128,18 +128,18 @@ async fn backups_in_rust(stage: Arc<Stage>) {
 async fn commands_and_files_in_rust(stage: Arc<Stage>) {
     let rust = &stage.rust_consumer;
     let name = "rust-commands";
-    let options = json!({ "cwd": "/tmp", "env": { "A": "b" }, "stdin": "c" });
-    let result: ExecResult = rust
-        .call(name, "exec", ("pwd; echo $A; cat; exit 3", &options))
-        .await
-        .unwrap();
+    let request = json!({
+        "command": "pwd; echo $A; cat; exit 3",
+        "cwd": "/tmp", "env": { "A": "b" }, "stdin": "c",
+    });
+    let result: ExecResult = rust.call(name, "exec", &request).await.unwrap();
     assert_eq!((result.exit_code, &*result.stdout), (3, "/tmp\nb\nc"));
 
     let events: Vec<ExecEvent> = rust
         .call(
             name,
             "execStream",
-            ("echo é; echo x >&2; exit 4", json!({})),
+            json!({ "command": "echo é; echo x >&2; exit 4" }),
         )
         .await
         .unwrap();
@@ -166,7 +166,11 @@ async fn commands_and_files_in_rust(stage: Arc<Stage>) {
         .unwrap();
     assert_eq!((listed.count, &*listed.files[0].name), (1, "file"));
     let _: Value = rust
-        .call(name, "exec", (r"printf '\377\000' > bytes", json!({})))
+        .call(
+            name,
+            "exec",
+            json!({ "command": r"printf '\377\000' > bytes" }),
+        )
         .await
         .unwrap();
     let content: Vec<u8> = rust

@@ -32,12 +32,12 @@ async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
 /// From now on, what has been restored is put back.
 pub(super) async fn remember(context: &Context<'_>, request: &RestoreRequest) -> Result<()> {
     let storage = context.lifecycle.storage();
-    GivenUp::forget(&storage, &request.backup).await?;
+    GivenUp::forget(&storage, &request.backup()).await?;
     let list = all(&storage).await?;
     let list = with(
         list,
         AutoRestore {
-            backup: request.backup.clone(),
+            backup: request.backup(),
             strategy: request.strategy,
         },
     );
@@ -135,14 +135,14 @@ async fn attempt(context: &Context<'_>, agent: &Connected) -> Result<Vec<Failure
             continue;
         }
         let request = RestoreRequest {
-            backup,
             strategy,
             force: true,
             auto_restore: true,
+            ..backup.into()
         };
         match mount(context, &request).await {
-            Ok(_) => restored.push(request.backup.dir),
-            Err(error) => failures.push(Failure::new(request.backup, error)),
+            Ok(_) => restored.push(request.dir),
+            Err(error) => failures.push(Failure::new(request.backup(), error)),
         }
     }
     Ok(failures)

@@ -16,8 +16,8 @@ use crate::{
 };
 use sandbox_shared::{
     BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
-    Verb,
     metadata::METADATA_VERSION,
+    methods,
     operation::{OperationId, OperationState},
     progress::{OperationKind, Phase},
     protocol::{CreateBackup, CreateEvent, MAX_PARTS, PartUrls, UploadedArchive, paths},
@@ -33,10 +33,10 @@ pub async fn create(
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(Verb::CreateBackup)?;
+    let bucket = context.bucket(&methods::CREATE_BACKUP)?;
     // Nobody hears any more what it comes to.
     if context.cancellation.is_requested() {
-        return Err(cancelled_error(Verb::CreateBackup));
+        return Err(cancelled_error(&methods::CREATE_BACKUP));
     }
     let agent = auto_restore::put_back(context).await?;
 
@@ -71,7 +71,7 @@ pub async fn create(
         };
         let archive = upload.run(&options, context).await?;
         if context.cancellation.is_requested() {
-            return Err(cancelled_error(Verb::CreateBackup));
+            return Err(cancelled_error(&methods::CREATE_BACKUP));
         }
         context
             .progress
@@ -163,7 +163,7 @@ impl Upload<'_> {
         };
         let mut events = self.agent.events(paths::BACKUPS, &request).await?;
         loop {
-            let next = context.next(&mut events, Verb::CreateBackup);
+            let next = context.next(&mut events, &methods::CREATE_BACKUP);
             match next.await? {
                 CreateEvent::Scanned { counts } => context.progress.update(|operation| {
                     operation.files = Some(counts.files);

@@ -1,8 +1,9 @@
 //! Having the agent restore a backup, for a caller or to put it back.
 
 use sandbox_shared::{
-    BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError, Verb,
+    BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError,
     metadata::iso8601,
+    methods,
     progress::{OperationKind, Phase},
     protocol::{ArchiveSource, MountStatus, RestoreBackup, RestoreEvent, paths},
 };
@@ -16,9 +17,9 @@ pub(super) async fn mount(
     context: &Context<'_>,
     request: &RestoreRequest,
 ) -> Result<(AgentInUse, MountStatus)> {
-    let backup = &request.backup;
+    let backup = &request.backup();
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(Verb::RestoreBackup)?;
+    let bucket = context.bucket(&methods::RESTORE_BACKUP)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
 
     let metadata = find_metadata(&bucket, context.index, &backup.id).await?;
@@ -27,7 +28,7 @@ pub(super) async fn mount(
         .await?
         .size_bytes;
     if size_bytes != metadata.size_bytes {
-        return Err(Verb::RestoreBackup.failed(format!(
+        return Err(methods::RESTORE_BACKUP.failed(format!(
             "the archive of backup {} has {size_bytes} bytes; its metadata says {}",
             backup.id, metadata.size_bytes
         )));
@@ -52,7 +53,7 @@ pub(super) async fn mount(
     context.lifecycle.note_restored(&agent, &backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;
     loop {
-        let next = context.next(&mut events, Verb::RestoreBackup);
+        let next = context.next(&mut events, &methods::RESTORE_BACKUP);
         match next.await? {
             RestoreEvent::Progress {
                 bytes_downloaded,

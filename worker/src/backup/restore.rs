@@ -23,7 +23,7 @@ pub async fn restore(
     journal.begin(
         &operation,
         OperationKind::RestoreBackup,
-        &request.backup,
+        &request.backup(),
         clock::now(),
     )?;
     let restored = run(context, request).await;
@@ -39,7 +39,7 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
     // A failure is about another directory, or this mends it.
     let _ = auto_restore::put_back_others(context).await;
     let (agent, mount) = mount(context, &request).await?;
-    let dir = &request.backup.dir;
+    let dir = &request.dir;
     context.lifecycle.note_restored_dir(&agent, dir).await?;
     if request.auto_restore {
         auto_restore::remember(context, &request).await?;
@@ -48,8 +48,8 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
     }
     Ok(RestoreBackupResult {
         success: true,
-        dir: request.backup.dir,
-        id: request.backup.id,
+        dir: request.dir,
+        id: request.id,
         strategy: mount.strategy,
         left_out: mount.left_out,
     })

@@ -1,7 +1,7 @@
 //! `verifyBackup`: whether a stored archive is whole. Nothing is restored.
 
 use sandbox_shared::{
-    BackupId, Result, Verb,
+    BackupId, Result, methods,
     progress::{OperationKind, Phase},
     protocol::{ArchiveSource, VerifyBackup, VerifyEvent, paths},
     verification::VerifyBackupResult,
@@ -13,7 +13,7 @@ use crate::{clock, storage::presign::Presigner};
 /// Has the agent read all of an archive, expired or not.
 pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupResult> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
-    let bucket = context.bucket(Verb::VerifyBackup)?;
+    let bucket = context.bucket(&methods::VERIFY_BACKUP)?;
     let metadata = find_metadata(&bucket, context.index, &id).await?;
     context.begin(OperationKind::VerifyBackup, &id, &metadata.dir);
     let size_bytes = find_archive(&bucket, context.index, &id).await?.size_bytes;
@@ -30,7 +30,7 @@ pub async fn verify(context: &Context<'_>, id: BackupId) -> Result<VerifyBackupR
     };
     let mut events = agent.events(paths::VERIFY, &request).await?;
     loop {
-        let next = context.next(&mut events, Verb::VerifyBackup);
+        let next = context.next(&mut events, &methods::VERIFY_BACKUP);
         match next.await? {
             VerifyEvent::Progress {
                 bytes_checked,

@@ -23,8 +23,8 @@ pub async fn fields(
     match takes {
         Part::Body => {
             method.takes_none("query", query)?;
-            let body = text(request, method.code).await?;
-            Input::from_json(&body, method.code)
+            let body = text(request, method.refusal).await?;
+            Input::from_json(&body, method.refusal)
         }
         Part::Query => {
             no_body(request, method).await?;
@@ -40,11 +40,11 @@ pub async fn fields(
 }
 
 async fn no_body(request: &mut Request, method: &Row) -> Result<()> {
-    let body = text(request, method.code).await?;
+    let body = text(request, method.refusal).await?;
     if body.is_empty() {
         return Ok(());
     }
-    match Input::from_json(&body, method.code)? {
+    match Input::from_json(&body, method.refusal)? {
         Input::Null => Ok(()),
         body => method.takes_none("body", body),
     }

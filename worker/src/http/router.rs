@@ -24,7 +24,7 @@ thread_local! {
 
 fn router() -> Router<Rows> {
     let mut rows: BTreeMap<&str, Rows> = BTreeMap::new();
-    for row in methods::ALL {
+    for row in methods::of_a_sandbox() {
         if let Some(route) = row.route {
             rows.entry(route.path)
                 .or_default()
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn every_method_is_found_by_its_route() {
-        for row in methods::ALL {
+        for row in methods::of_a_sandbox() {
             let Some(route) = row.route else { continue };
             let path = route
                 .path

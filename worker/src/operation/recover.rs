@@ -1,7 +1,7 @@
 //! What a backup or restore left that did not come to its end: because it
 //! failed, or because the Durable Object was restarted in the middle.
 
-use sandbox_shared::{Result, Verb, operation::OperationState, progress::OperationKind};
+use sandbox_shared::{Result, methods, operation::OperationState, progress::OperationKind};
 
 use crate::{
     config::Config,
@@ -25,7 +25,7 @@ pub(super) async fn recover(
             OperationKind::CreateBackup => {
                 // The operation that left it has been answered; who asks now wants
                 // to know what became of it.
-                let bucket = BackupBucket::open(config, Verb::OperationOutcome)?;
+                let bucket = BackupBucket::open(config, &methods::OPERATION_OUTCOME)?;
                 settle_backup(&entry, &bucket, index).await?
             }
             OperationKind::RestoreBackup => settle_restore(&entry, lifecycle).await?,

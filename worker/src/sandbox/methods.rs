@@ -8,7 +8,6 @@ use sandbox_shared::{
     ErrorCode, Result, SandboxError,
     methods::{self, Method, Row},
     progress::OperationEvent,
-    protocol::Exec,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -49,12 +48,12 @@ pub(super) async fn call(service: Rc<Service>, method: &Row, call: Call) -> Resu
 
 /// A method whose result is a value.
 fn on<T, R>(
-    method: &'static Method<T>,
+    method: &'static Method<T, R>,
     run: impl AsyncFn(&Service, T) -> Result<R> + 'static,
 ) -> Handler
 where
     T: DeserializeOwned + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
 {
     on_call(method, async move |service, request, _call| {
         Reply::of(&run(&service, request).await?)
@@ -62,10 +61,15 @@ where
 }
 
 /// A method that wants to know more of how it is called.
-fn on_call<T: DeserializeOwned + 'static>(
-    method: &'static Method<T>,
+fn on_call<T, R, O>(
+    method: &'static Method<T, R, O>,
     run: impl AsyncFn(Rc<Service>, T, Call) -> Result<Reply> + 'static,
-) -> Handler {
+) -> Handler
+where
+    T: DeserializeOwned + 'static,
+    R: 'static,
+    O: DeserializeOwned + 'static,
+{
     let run = Rc::new(run);
     Handler {
         method,
@@ -102,7 +106,7 @@ fn handlers() -> Vec<Handler> {
     vec![
         on_call(&methods::CREATE_BACKUP, async |service, options, call| {
             let options = options.validate(&service.allowed_roots()?)?;
-            let named = methods::CREATE_BACKUP_CALL.read(call.options)?;
+            let named = methods::CREATE_BACKUP.read_options(call.options)?;
             let id = call.operation.or(named.operation_id);
             operate(service, call.follows, async move |service, cancellation| {
                 service.create_backup(options, id, cancellation).await
@@ -113,7 +117,7 @@ fn handlers() -> Vec<Handler> {
             service.preview_backup(options).await
         }),
         on_call(&methods::RESTORE_BACKUP, async |service, request, call| {
-            let options = methods::RESTORE_BACKUP_OPTIONS.read(call.options)?;
+            let options = methods::RESTORE_BACKUP.read_options(call.options)?;
             let request = request.with(&options).validate(&service.allowed_roots()?)?;
             let id = call.operation.or(options.operation_id);
             operate(service, call.follows, async move |service, cancellation| {
@@ -155,14 +159,13 @@ fn handlers() -> Vec<Handler> {
             service.operation_log(&query)
         }),
         on_call(&methods::EXEC, async |service, request, call| {
-            let exec = Exec::from(request);
             if call.follows {
-                return events_reply(service.exec_events(&exec).await?);
+                return events_reply(service.exec_events(&request).await?);
             }
-            Reply::of(&service.exec(&exec).await?)
+            Reply::of(&service.exec(&request).await?)
         }),
         on_call(&methods::EXEC_STREAM, async |service, request, _| {
-            events_reply(service.exec_events(&request.into()).await?)
+            events_reply(service.exec_events(&request).await?)
         }),
         on_call(&methods::WRITE_FILE, async |service, file, call| {
             let body = content::to_write(call.content, file.encoding.unwrap_or_default())?;
@@ -207,6 +210,7 @@ mod tests {
     fn every_method_does_something() {
         let handlers = handlers();
         let done: Vec<_> = handlers.iter().map(|handler| handler.method.name).collect();
-        assert_eq!(done, methods::ALL.map(|method| method.name));
+        let all: Vec<_> = methods::of_a_sandbox().map(|method| method.name).collect();
+        assert_eq!(done, all);
     }
 }

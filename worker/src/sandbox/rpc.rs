@@ -37,7 +37,7 @@ impl Sandbox {
     }
 
     async fn answer(&self, name: &str, arguments: &Array) -> Result<JsValue> {
-        let method = table::ALL.into_iter().find_map(|row| {
+        let method = table::of_a_sandbox().find_map(|row| {
             row.arguments
                 .filter(|_| row.name == name)
                 .map(|it| (row, it))
@@ -87,11 +87,11 @@ fn read(takes: &[Argument], arguments: &Array) -> Call {
             .chain(std::iter::repeat(JsValue::UNDEFINED)),
     ) {
         match argument {
-            Argument::Fields => call.fields = input::fields(&value),
+            Argument::Fields(_) => call.fields = input::fields(&value),
             Argument::Field(name) => single.push((*name, value)),
-            Argument::Handle => single.push(("id", input::id_of(&value))),
-            Argument::Options => call.options = input::fields(&value),
-            Argument::Content => call.content = value,
+            Argument::Handle(_) => single.push(("id", input::id_of(&value))),
+            Argument::Options(_) => call.options = input::fields(&value),
+            Argument::Content(_) => call.content = value,
         }
     }
     for (name, value) in single {

@@ -1,11 +1,12 @@
 //! Backups: made, restored, looked after.
 
 use sandbox_shared::{
-    BackupId, BackupOptions, RestoreBackupResult, RestoreRequest, Result, Verb,
+    BackupId, BackupOptions, RestoreBackupResult, RestoreRequest, Result,
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
     },
+    methods::{self, Row},
     operation::OperationId,
     protocol::{UnmountBackup, UnmountResult},
     report::{BackupPreview, CreatedBackup},
@@ -76,7 +77,7 @@ impl Service {
 
     /// One stored backup, whichever sandbox made it.
     pub async fn get_backup(&self, id: &BackupId) -> Result<BackupRecord> {
-        let bucket = self.bucket(Verb::GetBackup)?;
+        let bucket = self.bucket(&methods::GET_BACKUP)?;
         let metadata = find_metadata(&bucket, &self.index, id).await?;
         find_archive(&bucket, &self.index, id).await?;
         Ok(BackupRecord::new(metadata, clock::now()))
@@ -96,23 +97,23 @@ impl Service {
 
     /// Deletes a backup, whichever sandbox made it.
     pub async fn delete_backup(&self, id: BackupId) -> Result<DeleteBackupResult> {
-        let bucket = self.bucket(Verb::DeleteBackup)?;
+        let bucket = self.bucket(&methods::DELETE_BACKUP)?;
         delete::delete(&bucket, &self.index, id).await
     }
 
     /// Deletes the backups of this sandbox that no rule keeps.
     pub async fn prune_backups(&self, request: PruneBackups) -> Result<PruneResult> {
-        let bucket = self.bucket(Verb::PruneBackups)?;
+        let bucket = self.bucket(&methods::PRUNE_BACKUPS)?;
         prune::prune(&bucket, &self.index, request, clock::now()).await
     }
 
     /// Makes the index anew from the bucket.
     pub async fn reindex_backups(&self) -> Result<ReindexResult> {
-        let bucket = self.bucket(Verb::ReindexBackups)?;
+        let bucket = self.bucket(&methods::REINDEX_BACKUPS)?;
         reindex::reindex(&bucket, &self.index).await
     }
 
-    fn bucket(&self, verb: Verb) -> Result<BackupBucket> {
-        BackupBucket::open(&self.config, verb)
+    fn bucket(&self, method: &'static Row) -> Result<BackupBucket> {
+        BackupBucket::open(&self.config, method)
     }
 }

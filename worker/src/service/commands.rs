@@ -3,15 +3,15 @@
 use futures_util::{Stream, stream};
 use sandbox_shared::{
     Result,
-    files::{ExecEvent, ExecResult, MAX_COLLECTED_OUTPUT},
-    protocol::{Exec, paths},
+    files::{ExecEvent, ExecRequest, ExecResult, MAX_COLLECTED_OUTPUT},
+    protocol::paths,
 };
 
 use super::Service;
 
 impl Service {
     /// Runs a command to its end.
-    pub async fn exec(&self, exec: &Exec) -> Result<ExecResult> {
+    pub async fn exec(&self, exec: &ExecRequest) -> Result<ExecResult> {
         let agent = self.agent().await?;
         let mut events = agent.events(paths::EXEC, exec).await?;
         let mut stdout = Collected::default();
@@ -44,7 +44,7 @@ impl Service {
     /// events are dropped.
     pub async fn exec_events(
         &self,
-        exec: &Exec,
+        exec: &ExecRequest,
     ) -> Result<impl Stream<Item = Result<ExecEvent>> + use<>> {
         let agent = self.agent().await?;
         let events = agent.events(paths::EXEC, exec).await?;

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use sandbox_shared::{
-    BackupId, BackupMetadata, Result, SandboxError, Verb,
+    BackupId, BackupMetadata, Result, SandboxError,
+    methods::Row,
     protocol::{Part, UploadedArchive},
 };
 use worker::{Bucket, Include, MultipartUpload, UploadedPart};
@@ -21,7 +22,7 @@ use crate::{
 pub struct BackupBucket {
     bucket: Bucket,
     /// What it is used for, which says what a failing call to R2 is called.
-    verb: Verb,
+    method: &'static Row,
 }
 
 /// Backups that one call to R2 can delete (R2, "Workers API reference", `delete`).
@@ -90,18 +91,18 @@ fn is_multipart_etag(etag: &str) -> bool {
 }
 
 impl BackupBucket {
-    /// The bucket that is configured, to be used for `verb`.
-    pub fn open(config: &Config, verb: Verb) -> Result<Self> {
+    /// The bucket that is configured, to be used for `method`.
+    pub fn open(config: &Config, method: &'static Row) -> Result<Self> {
         Ok(Self {
             bucket: config.bucket()?,
-            verb,
+            method,
         })
     }
 
     fn failed(&self, doing: &str) -> impl FnOnce(worker::Error) -> SandboxError {
-        let verb = self.verb;
+        let method = self.method;
         let message = format!("R2 failed while {doing}");
-        move |error| verb.failed(format!("{message}: {error}"))
+        move |error| method.failed(format!("{message}: {error}"))
     }
 
     /// Waits for R2's answer.
@@ -142,7 +143,7 @@ impl BackupBucket {
         });
         let completed = self.upload(id, upload_id)?.complete(parts);
         self.ask("completing the upload", completed).await?;
-        let wrong = |message: String| Err(self.verb.failed(message));
+        let wrong = |message: String| Err(self.method.failed(message));
         match self.archive(id).await? {
             Some(stored) if stored.size_bytes != archive.size_bytes => wrong(format!(
                 "R2 holds {} bytes of the archive instead of {}",
@@ -184,7 +185,7 @@ impl BackupBucket {
     /// Makes the backup exist.
     pub async fn put_metadata(&self, metadata: &BackupMetadata) -> Result<()> {
         let json = serde_json::to_vec_pretty(metadata)
-            .map_err(|error| self.verb.failed(error.to_string()))?;
+            .map_err(|error| self.method.failed(error.to_string()))?;
         let put = self
             .bucket
             .put(keys::metadata(&metadata.id), json)
@@ -211,7 +212,7 @@ impl BackupBucket {
             return Ok(None);
         };
         serde_json::from_slice(&json).map(Some).map_err(|error| {
-            self.verb.failed(format!(
+            self.method.failed(format!(
                 "the metadata of backup {id} is unreadable: {error}"
             ))
         })

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use sandbox_shared::{ErrorCode, Failure, SandboxError, Strategy, Verb};
+use sandbox_shared::{
+    ErrorCode, SandboxError, Strategy,
+    methods::{self, Failure},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -66,7 +69,7 @@ pub fn run(dir: &Path) -> Result<(), SandboxError> {
 
 /// All that a daemon does is part of a restore.
 fn failed(error: MountError) -> SandboxError {
-    error.of(Verb::RestoreBackup)
+    error.of(&methods::RESTORE_BACKUP)
 }
 
 fn internal(error: impl std::fmt::Display) -> SandboxError {
