@@ -1,19 +1,25 @@
-//! `cargo xtask generate`: what is derived from the contract in `shared`. It is
-//! checked in, and a test says whether it is current.
+//! `cargo xtask generate`: what is derived from the contract in `shared`, and the
+//! JavaScript client, compiled. It is checked in, and tests say whether it is
+//! current.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use sandbox_shared::methods;
 
-use crate::project;
+use crate::{
+    process, project,
+    setup::{self, NodeTools},
+};
+
+/// What [`compile_client`] makes of `client/src`, below the project's root.
+pub const COMPILED_CLIENT: &str = "client/dist";
 
 /// Files below the project's root, and what they hold.
 pub fn files() -> Vec<(&'static str, String)> {
-    vec![("client/methods.js", client_methods())]
+    Vec::new()
 }
 
-/// Writes those that are not current.
+/// Writes those that are not current, and compiles the client.
 pub fn run() -> Result<()> {
     for (path, content) in files() {
         let file = project::root().join(path);
@@ -22,28 +28,19 @@ pub fn run() -> Result<()> {
             println!("{path}");
         }
     }
-    Ok(())
+    compile_client(&setup::node()?, &project::root().join(COMPILED_CLIENT))
+}
+
+/// Compiles the JavaScript client into a directory.
+pub fn compile_client(tools: &NodeTools, directory: &Path) -> Result<()> {
+    let mut tsc = tools.script(&tools.tsc)?;
+    tsc.arg("--project").arg(project::root().join("client"));
+    process::run(tsc.arg("--outDir").arg(directory))
 }
 
 /// Whether a file holds this.
 pub fn is_current(file: &Path, content: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|found| found == content)
-}
-
-fn client_methods() -> String {
-    let list = |names: &mut dyn Iterator<Item = &'static str>| -> String {
-        names.map(|name| format!("  \"{name}\",\n")).collect()
-    };
-    let journaled = methods::ALL.into_iter().filter(|row| row.is_journaled);
-    format!(
-        "// Made by `cargo xtask generate` from shared/src/methods.rs.\n\n\
-         /** The methods of a sandbox. */\n\
-         export const METHODS = [\n{}];\n\n\
-         /** Those that are journaled by an operation's id. */\n\
-         export const JOURNALED_METHODS = [\n{}];\n",
-        list(&mut methods::names()),
-        list(&mut journaled.map(|row| row.name)),
-    )
 }
 
 #[cfg(test)]

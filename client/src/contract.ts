@@ -1,3 +1,7 @@
+// The contract of a sandbox: its methods, what they take and what they give.
+
+import type { Listed } from "./index.js";
+
 /**
  * Why an operation failed. The names never change meaning.
  *
@@ -29,18 +33,6 @@ export type ErrorCode =
   | "FILE_OPERATION_FAILED"
   | "EXEC_FAILED"
   | "INTERNAL_ERROR";
-
-/** What every method of a {@link Sandbox} throws when the operation fails. */
-export declare class SandboxError extends Error {
-  /** Always this. */
-  readonly name: "SandboxError";
-  /** Machine-readable reason. */
-  readonly code: ErrorCode;
-  /** Facts about this failure, by name. */
-  readonly context: Record<string, unknown>;
-  /** The HTTP status that belongs to the code. */
-  readonly status: number;
-}
 
 /** How the archive of a backup is compressed. */
 export interface Compression {
@@ -114,14 +106,6 @@ export interface EntryCounts {
   unreadable: number;
   /** Entries that changed while they were read. */
   changed: number;
-}
-
-/** How many there were, and the first of them: all that are worth sending. */
-export interface Listed<T> {
-  /** All of them. */
-  count: number;
-  /** In the order they were met. */
-  first: T[];
 }
 
 /**
@@ -350,8 +334,10 @@ export interface UnmountResult {
   dir: string;
 }
 
-/** What {@link Sandbox.exec} takes beside the command. */
-export interface ExecOptions {
+/** What {@link Sandbox.exec} takes. */
+export interface ExecRequest {
+  /** For `/bin/sh -c`. */
+  command: string;
   /** Absolute path of the working directory; `/workspace` when absent. */
   cwd?: string;
   /** Variables added to the environment. */
@@ -406,22 +392,28 @@ export type ExecEvent =
 /** How file content travels as text. */
 export type Encoding = "utf-8" | "utf8" | "base64";
 
-/** What reading and writing take beside the path. */
-export interface FileOptions {
+/** What {@link Sandbox.readFile} takes, and {@link Sandbox.writeFile} beside the content. */
+export interface FileContent {
+  /** Absolute. */
+  path: string;
   /** `utf-8` when absent. */
   encoding?: Encoding;
 }
 
-/** What {@link Sandbox.listFiles} takes beside the path. */
-export interface ListFilesOptions {
+/** What {@link Sandbox.listFiles} takes. */
+export interface ListFiles {
+  /** A directory. */
+  path: string;
   /** Also what is in subdirectories. False when absent. */
   recursive?: boolean;
   /** Also names that begin with a dot. True when absent. */
   includeHidden?: boolean;
 }
 
-/** What {@link Sandbox.mkdir} takes beside the path. */
-export interface MkdirOptions {
+/** What {@link Sandbox.mkdir} takes. */
+export interface MakeDirectory {
+  /** A directory. */
+  path: string;
   /** Make parents as needed, and accept a directory that exists. False when absent. */
   recursive?: boolean;
 }
@@ -612,14 +604,17 @@ export interface Sandbox {
    * Runs a command with `/bin/sh -c` and waits for its end.
    * @throws `INVALID_REQUEST`, `EXEC_FAILED`, `CONTAINER_UNAVAILABLE`
    */
-  exec(command: string, options?: ExecOptions): Promise<ExecResult>;
+  exec(command: string, options?: Omit<ExecRequest, "command">): Promise<ExecResult>;
 
   /**
    * Runs a command and streams its output as server-sent events, each of them
    * an {@link ExecEvent} in JSON; {@link parseSSEStream} reads them.
    * Cancelling the stream kills the command's process group.
    */
-  execStream(command: string, options?: ExecOptions): Promise<ReadableStream<Uint8Array>>;
+  execStream(
+    command: string,
+    options?: Omit<ExecRequest, "command">,
+  ): Promise<ReadableStream<Uint8Array>>;
 
   /**
    * Writes a file, replacing what was there and making its parent directories.
@@ -628,20 +623,20 @@ export interface Sandbox {
   writeFile(
     path: string,
     content: string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
-    options?: FileOptions,
+    options?: Omit<FileContent, "path">,
   ): Promise<FileOperationResult>;
 
   /** Reads a file. Content that is not UTF-8 arrives as base64, whatever was asked for. */
-  readFile(path: string, options?: FileOptions): Promise<ReadFileResult>;
+  readFile(path: string, options?: Omit<FileContent, "path">): Promise<ReadFileResult>;
 
   /** What is in a directory. */
-  listFiles(path: string, options?: ListFilesOptions): Promise<ListFilesResult>;
+  listFiles(path: string, options?: Omit<ListFiles, "path">): Promise<ListFilesResult>;
 
   /** Deletes a file or a symbolic link. */
   deleteFile(path: string): Promise<FileOperationResult>;
 
   /** Makes a directory. */
-  mkdir(path: string, options?: MkdirOptions): Promise<FileOperationResult>;
+  mkdir(path: string, options?: Omit<MakeDirectory, "path">): Promise<FileOperationResult>;
 
   /** Whether something is at a path. */
   exists(path: string): Promise<ExistsResult>;
@@ -780,27 +775,32 @@ export interface SandboxStatus {
   operation: Operation | null;
 }
 
-/** What {@link getSandbox} needs of a binding; every `DurableObjectNamespace` has it. */
-export interface SandboxNamespace {
-  /** As Cloudflare's. */
-  idFromName(name: string): unknown;
-  /** As Cloudflare's. */
-  get(id: any): unknown;
-}
+/** The methods of a sandbox. */
+export const METHODS = [
+  "createBackup",
+  "previewBackup",
+  "restoreBackup",
+  "unmountBackup",
+  "listBackups",
+  "getBackup",
+  "verifyBackup",
+  "deleteBackup",
+  "pruneBackups",
+  "reindexBackups",
+  "cancelOperation",
+  "operationOutcome",
+  "operationLog",
+  "exec",
+  "execStream",
+  "writeFile",
+  "readFile",
+  "listFiles",
+  "deleteFile",
+  "mkdir",
+  "exists",
+  "status",
+  "stop",
+] as const;
 
-/**
- * The sandbox called `name`: the same one for every caller that uses the same
- * name. It starts with the first call that needs it.
- *
- * @param namespace binding of the Durable Object class `Sandbox`
- */
-export declare function getSandbox(namespace: SandboxNamespace, name: string): Sandbox;
-
-/**
- * The events of a stream that {@link Sandbox.execStream} gave. Leaving the
- * loop early cancels the stream. Throws {@link SandboxError} if the container
- * went away before the command ended.
- */
-export declare function parseSSEStream<Event = ExecEvent>(
-  stream: ReadableStream<Uint8Array>,
-): AsyncGenerator<Event, void, void>;
+/** Those that are journaled by an operation's id. */
+export const JOURNALED_METHODS = ["createBackup", "restoreBackup"] as const;
