@@ -118,11 +118,10 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// A failure with its code, a message that says what happened and what to do,
-/// and the facts a program may want.
-///
-/// As JSON: `{"code": "...", "message": "...", "context": {...}}`.
+/// A failure: its code, a message that says what happened and what to do, and facts that a program
+/// may want.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Failure")]
 pub struct SandboxError {
     /// Machine-readable reason.
     pub code: ErrorCode,

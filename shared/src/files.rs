@@ -279,7 +279,8 @@ pub struct FileContent {
     /// Absolute path.
     #[schemars(with = "schema::Path")]
     pub path: String,
-    /// How the content travels as text; `utf-8` when absent.
+    /// How the content travels as text; `utf-8`, which is also called `utf8`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::AcceptedEncoding>")]
     pub encoding: Option<Encoding>,
 }

@@ -58,9 +58,9 @@ schemas! {
         "propertyNames": { "pattern": r"^[^=\u0000]+$" },
     }
 
+    /// An encoding, by any name that is accepted.
+    AcceptedEncoding { "type": "string", "enum": ["utf-8", "utf8", "base64"] }
+
     /// Bytes of a data block of an archive.
-    BlockSize {
-        "type": "integer",
-        "enum": [4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288, 1_048_576],
-    }
+    BlockSize { "type": "integer", "minimum": 4096, "maximum": 1_048_576 }
 }

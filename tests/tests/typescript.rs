@@ -1,10 +1,15 @@
 //! The client's types, and every sample of the guide and of the documents, hold
-//! under strict TypeScript.
+//! under strict TypeScript. What is checked in of the client, compiled, is what
+//! its source says.
+
+use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
+
+use xtask::{generate, project};
 
 #[test]
 fn client_and_samples_type_check() {
     sandbox_tests::documents::write_samples().unwrap();
-    let tools = xtask::setup::worker().unwrap().node;
+    let tools = xtask::setup::node().unwrap();
     let mut tsc = tools.script(&tools.tsc).unwrap();
     let output = tsc
         .args(["--project", env!("CARGO_MANIFEST_DIR")])
@@ -12,4 +17,37 @@ fn client_and_samples_type_check() {
         .unwrap();
     let problems = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{problems}");
+}
+
+#[test]
+fn what_is_generated_is_current() {
+    let tools = xtask::setup::node().unwrap();
+    for (path, content) in generate::files(&tools).unwrap() {
+        assert!(
+            generate::is_current(&project::root().join(path), &content),
+            "{path} is not what cargo xtask generate makes"
+        );
+    }
+}
+
+#[test]
+fn compiled_client_is_current() {
+    let tools = xtask::setup::node().unwrap();
+    let compiled = tempfile::tempdir().unwrap();
+    generate::compile_client(&tools, compiled.path()).unwrap();
+    let checked_in = project::root().join(generate::COMPILED_CLIENT);
+    assert!(
+        files(compiled.path()).unwrap() == files(&checked_in).unwrap(),
+        "client/dist is not what cargo xtask generate makes"
+    );
+}
+
+/// The files of a directory, by name.
+fn files(directory: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
+    fs::read_dir(directory)?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name(), fs::read(entry.path())?))
+        })
+        .collect()
 }

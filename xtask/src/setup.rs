@@ -67,9 +67,15 @@ pub fn docker() -> Result<()> {
     system::ensure_for_docker()
 }
 
-/// The packages from npm, installed.
+/// Installs the packages from npm.
+pub fn node() -> Result<NodeTools> {
+    let (_, _lock) = cache()?;
+    npm::ensure()
+}
+
+/// Where the packages from npm are, installed.
 pub fn node_modules() -> Result<PathBuf> {
-    npm::ensure()?;
+    node()?;
     Ok(project::root().join("node_modules"))
 }
 

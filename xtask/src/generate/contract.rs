@@ -126,7 +126,7 @@ fn describe_unknown(schema: &mut Value, row: Option<&Row>) {
 }
 
 /// What may be absent from a result is absent rather than null.
-fn drop_null_of_optional(schema: &mut Value) {
+pub(super) fn drop_null_of_optional(schema: &mut Value) {
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     for (name, property) in properties(schema) {
         if !required.contains(&Value::from(name.as_str())) {

@@ -171,7 +171,7 @@ fn code_and_status(code: ErrorCode) -> String {
 fn error() -> Value {
     json!({
         "type": "object",
-        "properties": { "error": { "$ref": format!("{SCHEMAS}SandboxError") } },
+        "properties": { "error": { "$ref": format!("{SCHEMAS}Failure") } },
         "required": ["error"],
     })
 }

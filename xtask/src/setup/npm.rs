@@ -41,6 +41,8 @@ pub struct NodeTools {
     pub wrangler: PathBuf,
     /// A script for `node`.
     pub tsc: PathBuf,
+    /// A module that scripts of ours import.
+    pub json_schema_to_typescript: PathBuf,
 }
 
 impl NodeTools {
@@ -51,6 +53,7 @@ impl NodeTools {
             wasm_opt: modules.join("binaryen/bin/wasm-opt"),
             wrangler: modules.join("wrangler/bin/wrangler.js"),
             tsc: modules.join("typescript/bin/tsc"),
+            json_schema_to_typescript: modules.join("json-schema-to-typescript/dist/src/index.js"),
         }
     }
 
@@ -110,6 +113,7 @@ pub(super) fn ensure() -> Result<NodeTools> {
         &tools.wasm_opt,
         &tools.wrangler,
         &tools.tsc,
+        &tools.json_schema_to_typescript,
     ] {
         if !program.is_file() {
             bail!("npm did not install {}", program.display());
