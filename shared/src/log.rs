@@ -78,6 +78,7 @@ pub struct OperationLogQuery {
     #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<u32>,
     /// `cursor` of the page before.
+    #[schemars(regex(pattern = "^[0-9]{1,15}$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
