@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sandbox_shared::{BackupId, SandboxError, Strategy, protocol::ArchiveSource};
 use serde::Serialize;
@@ -54,7 +54,7 @@ enum Command {
         /// Made if it does not exist; covered if it is not empty.
         dir: PathBuf,
         /// Use this strategy instead of the best that works.
-        #[arg(long, value_parser = named(&Strategy::ALL, Strategy::as_str))]
+        #[arg(long)]
         strategy: Option<Strategy>,
         /// Take an older restore away under the processes that use it.
         #[arg(long)]
@@ -93,17 +93,6 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// Reads one of `all` by its name.
-fn named<T: Copy + Send + Sync + 'static, const N: usize>(
-    all: &'static [T; N],
-    name: impl Fn(T) -> &'static str + Copy + Send + Sync + 'static,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(all.map(name)).try_map(move |text| {
-        let found = all.iter().copied().find(|value| name(*value) == text);
-        found.ok_or("unknown name")
-    })
 }
 
 /// Why a command failed, for a person. Codes are for callers of the HTTP API.

@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             interrupt::unless(sandboxes(&worker(&connection)?, connection.json)).await
         }
         // These end what they have begun.
-        Command::Backup(arguments) => backup::create(&Context::new(&connection)?, arguments).await,
+        Command::Backup(options) => backup::create(&Context::new(&connection)?, &options).await,
         Command::Restore(arguments) => {
             restore::restore(&Context::new(&connection)?, arguments).await
         }
@@ -92,15 +92,15 @@ impl Context {
 
     async fn run(&self, command: Command) -> Result<ExitCode, Failure> {
         match command {
-            Command::Preview(source) => backup::preview(self, source).await,
-            Command::Unmount { dir, force } => self.unmount(dir, force).await,
+            Command::Preview(options) => backup::preview(self, &options).await,
+            Command::Unmount(request) => self.unmount(&request).await,
             Command::List(arguments) => list::list(self, arguments).await,
             Command::Show { backup } => list::show(self, &backup).await,
             Command::Delete { backups } => self.delete(&backups).await,
             Command::Prune(arguments) => prune::prune(self, arguments).await,
             Command::Put { local, remote } => files::put(self, &local, &remote).await,
             Command::Get { remote, local } => files::get(self, &remote, local.as_deref()).await,
-            Command::Ls { dir, recursive } => files::ls(self, &dir, recursive).await,
+            Command::Ls(request) => files::ls(self, &request).await,
             Command::Status => status::status(self).await,
             Command::Logs { lines, follow } => logs::logs(self, lines, follow).await,
             Command::Cancel => self.cancel().await,
@@ -125,9 +125,8 @@ impl Context {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn unmount(&self, dir: String, force: bool) -> Done {
-        let request = UnmountBackup { dir, force };
-        let answer: Answer<UnmountResult> = self.api.post(&["unmount"], &request).await?;
+    async fn unmount(&self, request: &UnmountBackup) -> Done {
+        let answer: Answer<UnmountResult> = self.api.post(&["unmount"], request).await?;
         self.say(&answer, |result| {
             format!("{} is as it was before the restore\n", result.dir)
         })

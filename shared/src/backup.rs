@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+#[cfg(feature = "cli")]
+use crate::cli;
 use crate::{
     compression::Compression,
     error::Result,
@@ -16,6 +18,7 @@ use crate::{
 
 /// What `createBackup` takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase")]
 pub struct BackupOptions {
     /// Absolute path of a directory at or below `/workspace`, `/home`, `/tmp`, `/var/tmp`, `/app` or
@@ -25,21 +28,26 @@ pub struct BackupOptions {
     /// For people: at most 256 Unicode characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Name>")]
+    #[cfg_attr(feature = "cli", arg(long, short))]
     pub name: Option<String>,
     /// Seconds for which the backup may be restored; three days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::ttl, help = cli::TTL_HELP))]
     pub ttl: Option<Ttl>,
     /// Leave out what git ignores: what `.gitignore` files name and git does not track.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<bool>", extend("default" = false))]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub gitignore: bool,
     /// What else to leave out: patterns in `.gitignore` syntax, relative to `dir`.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Vec<schema::Pattern>>", length(max = 10_000))]
+    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
     pub excludes: Vec<String>,
     /// Of directories with a valid `CACHEDIR.TAG`, keep only the tag.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<bool>", extend("default" = false))]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub exclude_caches: bool,
     /// Leave out files of more bytes than this.
     #[serde(
@@ -48,19 +56,23 @@ pub struct BackupOptions {
         deserialize_with = "rules::safe_integer"
     )]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes))]
     pub exclude_larger_than: Option<u64>,
     /// Enter directories that are other file systems. Otherwise they are kept, but empty;
     /// directories that were restored are always read.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<bool>", extend("default" = false))]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub cross_file_systems: bool,
     /// What to do about entries that cannot be read; `fail` when absent.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<OnUnreadable>")]
+    #[cfg_attr(feature = "cli", arg(long, default_value = "fail"))]
     pub on_unreadable: OnUnreadable,
     /// How the archive is compressed; by zstd when absent.
     #[serde(default, deserialize_with = "null_as_default")]
     #[schemars(with = "Option<Compression>")]
+    #[cfg_attr(feature = "cli", command(flatten))]
     pub compression: Compression,
 }
 
@@ -149,15 +161,26 @@ impl From<DirectoryBackup> for RestoreRequest {
 
 /// How a backup is restored. Fields that are given here stand above those beside the handle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase", default)]
 pub struct RestoreOptions {
     /// Forces one strategy; the best that works in the container when absent.
+    #[cfg_attr(feature = "cli", arg(long))]
     pub strategy: Option<Strategy>,
     /// Unmount an older restore of the directory even while processes use it; false when absent.
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, num_args = 0, default_missing_value = "true")
+    )]
     pub force: Option<bool>,
     /// Restore the backup again whenever the container has started again; false when absent.
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, num_args = 0, default_missing_value = "true")
+    )]
     pub auto_restore: Option<bool>,
     /// As for `createBackup`.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub operation_id: Option<OperationId>,
 }
 

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+#[cfg(feature = "cli")]
+use crate::cli;
 use crate::{
     compression::Compression,
     error::{Result, SandboxError},
@@ -59,6 +61,7 @@ pub struct BackupRecord {
 
 /// Whether a backup can be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum BackupState {
     /// It can.
@@ -93,14 +96,18 @@ impl BackupRecord {
 
 /// By what a list is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "camelCase")]
 pub enum SortBy {
     /// When the backup was made.
     #[default]
+    #[cfg_attr(feature = "cli", value(name = "created"))]
     CreatedAt,
     /// When it can no longer be restored.
+    #[cfg_attr(feature = "cli", value(name = "expires"))]
     ExpiresAt,
     /// Bytes of the archive.
+    #[cfg_attr(feature = "cli", value(name = "size"))]
     SizeBytes,
     /// The name, by its bytes; backups without one come first.
     Name,
@@ -121,29 +128,37 @@ pub enum SortOrder {
 
 /// What `listBackups` takes: filters, an order, a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase")]
 pub struct ListBackups {
     /// Only backups of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub dir: Option<String>,
     /// Only backups of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub name: Option<String>,
     /// Only backups that can, or can no longer, be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub state: Option<BackupState>,
     /// What they are sorted by; `createdAt` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub sort: Option<SortBy>,
     /// In which direction; `desc` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub order: Option<SortOrder>,
     /// Records of a page: 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub limit: Option<u32>,
     /// `cursor` of the page before; filters and order must be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub cursor: Option<String>,
 }
 
@@ -201,46 +216,57 @@ pub struct DeleteBackupResult {
 /// backups, the newest one is kept. Backups that have expired, or are gone from the bucket, take no
 /// place from those that can be restored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(group = clap::ArgGroup::new("rules").required(true).multiple(true)))]
 #[serde(rename_all = "camelCase")]
 pub struct PruneBackups {
     /// Only backups of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub dir: Option<String>,
     /// Keep the newest so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_last: Option<u32>,
     /// Keep the newest of each of the last so many hours that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_hourly: Option<u32>,
     /// Keep the newest of each of the last so many days that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_daily: Option<u32>,
     /// Keep the newest of each of the last so many weeks that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_weekly: Option<u32>,
     /// Keep the newest of each of the last so many months that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_monthly: Option<u32>,
     /// Keep the newest of each of the last so many years that have backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", group = "rules"))]
     pub keep_yearly: Option<u32>,
     /// Keep what was made within so many seconds before the newest one that can be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::seconds, help = cli::KEEP_WITHIN_HELP, group = "rules"))]
     pub keep_within: Option<f64>,
     /// Delete what can no longer be restored, whatever the rules say. Otherwise it is kept while it
     /// would be if it had not expired.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, group = "rules"))]
     pub expired: bool,
     /// Delete nothing, and return what would be deleted. What is `missing` leaves the index all the
     /// same.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub dry_run: bool,
 }
 

@@ -5,21 +5,27 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use crate::cli;
 use crate::{rules, schema};
 
 /// What `exec` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ExecRequest {
     /// A command line for `/bin/sh -c`.
     #[schemars(with = "schema::NoNul")]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub command: String,
     /// Absolute path of the working directory; `/workspace` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Path>")]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub cwd: Option<String>,
     /// Variables added to the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Environment>")]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub env: Option<BTreeMap<String, String>>,
     /// Milliseconds after which the whole process group is killed; no limit when absent.
     #[serde(
@@ -28,9 +34,11 @@ pub struct ExecRequest {
         deserialize_with = "rules::safe_integer"
     )]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::milliseconds, help = cli::TIMEOUT_HELP))]
     pub timeout: Option<u64>,
     /// Text that the command reads on its standard input; empty when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub stdin: Option<String>,
 }
 
@@ -156,16 +164,20 @@ pub struct FileInfo {
 
 /// What `listFiles` takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase")]
 pub struct ListFiles {
     /// Absolute path of a directory.
     #[schemars(with = "schema::Path")]
+    #[cfg_attr(feature = "cli", arg(value_name = "DIR", default_value = "/workspace"))]
     pub path: String,
     /// Also what is in subdirectories.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, short))]
     pub recursive: bool,
     /// Also names that begin with a dot.
     #[serde(default = "include_hidden")]
+    #[cfg_attr(feature = "cli", arg(skip = include_hidden()))]
     pub include_hidden: bool,
 }
 

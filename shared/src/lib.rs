@@ -9,6 +9,8 @@
 
 pub mod backup;
 pub mod catalogue;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod compression;
 pub mod error;
 pub mod files;

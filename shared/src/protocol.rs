@@ -344,12 +344,14 @@ pub enum VerifyEvent {
 
 /// What `unmountBackup` takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct UnmountBackup {
     /// Absolute path of the directory that was restored to.
     #[schemars(with = "schema::Path")]
     pub dir: String,
     /// Also while processes use it.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub force: bool,
 }
 

@@ -3,8 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use crate::cli;
+
 /// What to do about entries that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnreadable {
     /// Fail; the error names them.
@@ -26,6 +30,7 @@ impl OnUnreadable {
 
 /// Which entries of a directory are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase")]
 pub struct Selection {
     /// Patterns in `.gitignore` syntax, relative to the directory. A later
@@ -33,6 +38,7 @@ pub struct Selection {
     /// files, as patterns on git's command line do. They leave out what is
     /// tracked, too.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
     pub excludes: Vec<String>,
     /// Leave out what git ignores: what patterns name and git does not track. The
     /// patterns are those of `.gitignore` files in and below the directory and,
@@ -40,20 +46,25 @@ pub struct Selection {
     /// repository's root, and of `info/exclude`. A repository inside the tree
     /// follows its own rules only, as with git.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub gitignore: bool,
     /// Of a directory that has a valid `CACHEDIR.TAG`, keep only the directory
     /// and the tag (<https://bford.info/cachedir/>).
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub exclude_caches: bool,
     /// Leave out regular files of more bytes than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes))]
     pub exclude_larger_than: Option<u64>,
     /// Enter directories that are other file systems. Otherwise such a
     /// directory is kept, but empty, unless it is a restored one.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub cross_file_systems: bool,
     /// What to do about entries that cannot be read, when they are looked for
     /// or when their content is read.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, default_value = "fail"))]
     pub on_unreadable: OnUnreadable,
 }

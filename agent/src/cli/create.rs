@@ -14,14 +14,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use sandbox_shared::{
-    Compression, CompressionFormat, EntryCounts, OnUnreadable, Selection,
+    Compression, EntryCounts, Selection,
     report::{BackupReport, Exclusion},
     rules,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failed, Result, about, failed, named, print};
+use super::{Failed, Result, about, failed, print};
 use crate::{
     archive::{
         scan::{Control, Observer, ScanError},
@@ -34,12 +34,6 @@ use crate::{
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// The exit code of an archive that lacks entries which could not be read.
 const PARTIAL: u8 = 3;
-
-const FORMATS: [CompressionFormat; 3] = [
-    CompressionFormat::Zstd,
-    CompressionFormat::Lz4,
-    CompressionFormat::Gzip,
-];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -59,40 +53,10 @@ pub(super) struct Arguments {
     /// leave out (-).
     #[arg(long)]
     dry_run: bool,
-    /// Leave out what matches, in .gitignore syntax. May be repeated.
-    #[arg(long, value_name = "PATTERN")]
-    exclude: Vec<String>,
-    /// Leave out what git ignores.
-    #[arg(long)]
-    gitignore: bool,
-    /// Leave out what is in directories that have a CACHEDIR.TAG.
-    #[arg(long)]
-    exclude_caches: bool,
-    /// Leave out files that are larger.
-    #[arg(long, value_name = "BYTES")]
-    exclude_larger_than: Option<u64>,
-    /// Enter directories that are other file systems.
-    #[arg(long)]
-    cross_file_systems: bool,
-    /// What to do about entries that cannot be read.
-    #[arg(
-        long,
-        default_value = "fail",
-        value_parser = named(&[OnUnreadable::Fail, OnUnreadable::Skip], OnUnreadable::as_str)
-    )]
-    on_unreadable: OnUnreadable,
-    /// The compressor.
-    #[arg(long, default_value = "zstd", value_parser = named(&FORMATS, CompressionFormat::as_str))]
-    format: CompressionFormat,
-    /// 1 to 22 for zstd, 1 to 9 for gzip.
-    #[arg(long)]
-    level: Option<u32>,
-    /// Compressing threads; as many as there are cores, unless given.
-    #[arg(long)]
-    threads: Option<u32>,
-    /// Bytes of a data block: a power of two from 4096 to 1048576.
-    #[arg(long, value_name = "BYTES")]
-    block_size: Option<u32>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    compression: Compression,
     /// Say what became of it as JSON.
     #[arg(long)]
     json: bool,
@@ -128,24 +92,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode> {
 
 impl Arguments {
     fn run(self, control: &Arc<Control>) -> Result<ExitCode> {
-        rules::check_excludes(&self.exclude)?;
-        let compression = Compression {
-            format: self.format,
-            level: self.level,
-            threads: self.threads,
-            block_size: self.block_size,
-        };
-        rules::check_compression(&compression)?;
+        rules::check_excludes(&self.selection.excludes)?;
+        rules::check_compression(&self.compression)?;
         let wanted = Wanted {
             dir: self.dir.canonicalize().map_err(about(&self.dir))?,
-            selection: Selection {
-                excludes: self.exclude,
-                gitignore: self.gitignore,
-                exclude_caches: self.exclude_caches,
-                exclude_larger_than: self.exclude_larger_than,
-                cross_file_systems: self.cross_file_systems,
-                on_unreadable: self.on_unreadable,
-            },
+            selection: self.selection,
             read_through: Vec::new(),
             // All that the user may read.
             look_into: vec![PathBuf::from("/")],
@@ -155,7 +106,7 @@ impl Arguments {
             Some(path) => {
                 let plan = Plan {
                     wanted,
-                    compression,
+                    compression: self.compression,
                 };
                 let bar = Bar::show(control);
                 let outcome = write(&plan, path, control);

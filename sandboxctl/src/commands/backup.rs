@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sandbox_shared::{
-    EntryCounts,
+    BackupOptions, EntryCounts,
     report::{BackupPreview, CreatedBackup},
 };
 
@@ -13,18 +13,16 @@ use super::{
 };
 use crate::{
     api::Answer,
-    arguments::{Backup, Source},
     failure::{INTERRUPTED, PARTIAL},
     output::{self, bytes, counted, printable},
 };
 
 /// Backs a directory up.
-pub(super) async fn create(context: &Context, arguments: Backup) -> Done {
-    let options = arguments.options();
+pub(super) async fn create(context: &Context, options: &BackupOptions) -> Done {
     let Followed {
         answer,
         interrupted,
-    } = follow::<CreatedBackup>(context, &["backups"], &options).await?;
+    } = follow::<CreatedBackup>(context, &["backups"], options).await?;
     context.say(&answer, describe)?;
     if interrupted {
         eprintln!("interrupted too late: the backup exists");
@@ -34,8 +32,8 @@ pub(super) async fn create(context: &Context, arguments: Backup) -> Done {
 }
 
 /// Tells what a backup would hold.
-pub(super) async fn preview(context: &Context, source: Source) -> Done {
-    let answer: Answer<BackupPreview> = context.api.post(&["preview"], &source.options()).await?;
+pub(super) async fn preview(context: &Context, options: &BackupOptions) -> Done {
+    let answer: Answer<BackupPreview> = context.api.post(&["preview"], options).await?;
     context.say(&answer, |preview| {
         let mut text = String::new();
         for path in &preview.included.first {

@@ -17,12 +17,9 @@ pub(super) async fn exec(context: &Context, arguments: Exec) -> Done {
     let env = arguments.env;
     let request = ExecRequest {
         command: command_line(&arguments.command)?,
-        cwd: arguments.cwd,
         env: (!env.is_empty()).then(|| env.into_iter().collect()),
-        timeout: arguments
-            .timeout
-            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         stdin,
+        ..arguments.request
     };
     let mut events = context.api.follow(&["exec"], &request).await?;
     loop {

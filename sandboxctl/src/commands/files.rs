@@ -10,7 +10,7 @@ use std::{
 
 use comfy_table::CellAlignment::{Left, Right};
 use reqwest::{Body, Response};
-use sandbox_shared::files::{FileOperationResult, FileType, ListFilesResult};
+use sandbox_shared::files::{FileOperationResult, FileType, ListFiles, ListFilesResult};
 use tokio_util::io::ReaderStream;
 
 use super::{Context, Done};
@@ -67,12 +67,8 @@ async fn copy(mut from: Response, to: &mut impl Write, what: &str) -> Result<(),
 }
 
 /// Lists a directory of the sandbox.
-pub(super) async fn ls(context: &Context, dir: &str, recursive: bool) -> Done {
-    let query = [
-        ("path", dir),
-        ("recursive", if recursive { "true" } else { "false" }),
-    ];
-    let answer: Answer<ListFilesResult> = context.api.get(&["list"], &query).await?;
+pub(super) async fn ls(context: &Context, request: &ListFiles) -> Done {
+    let answer: Answer<ListFilesResult> = context.api.get(&["list"], request).await?;
     context.say(&answer, |result| {
         let header = [
             ("MODE", Left),

@@ -1,17 +1,16 @@
 //! `prune`
 
-use sandbox_shared::catalogue::PruneResult;
+use sandbox_shared::catalogue::{PruneBackups, PruneResult};
 
 use super::{Context, Done, list};
 use crate::{
     api::Answer,
-    arguments::Prune,
     output::{bytes, counted},
 };
 
 /// Deletes what no rule keeps, or tells what that would be.
-pub(super) async fn prune(context: &Context, arguments: Prune) -> Done {
-    let answer: Answer<PruneResult> = context.api.post(&["prune"], &arguments.request()).await?;
+pub(super) async fn prune(context: &Context, rules: PruneBackups) -> Done {
+    let answer: Answer<PruneResult> = context.api.post(&["prune"], &rules).await?;
     context.say(&answer, |result| {
         let mut text = String::new();
         if !result.deleted.first.is_empty() {

@@ -18,12 +18,8 @@ use crate::{
 
 /// Puts a backup in place of a directory.
 pub(super) async fn restore(context: &Context, arguments: Restore) -> Done {
-    let request = RestoreRequest {
-        strategy: arguments.strategy,
-        force: arguments.force,
-        auto_restore: arguments.auto_restore,
-        ..interrupt::unless(handle(context, &arguments)).await?.into()
-    };
+    let handle = interrupt::unless(handle(context, &arguments)).await?;
+    let request = RestoreRequest::from(handle).with(&arguments.options);
     let Followed {
         answer,
         interrupted,
