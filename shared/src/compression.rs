@@ -2,13 +2,28 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 #[cfg(feature = "cli")]
 use crate::cli;
 use crate::schema;
 
 /// A compressor of SquashFS archives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionFormat {
@@ -23,12 +38,8 @@ pub enum CompressionFormat {
 
 impl CompressionFormat {
     /// The name in JSON and on command lines.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-            Self::Gzip => "gzip",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The levels the format knows; lz4 has none.

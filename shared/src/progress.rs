@@ -2,11 +2,25 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::{handle::BackupId, protocol::CreateProgress, strategy::Strategy};
 
 /// The method that an operation is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+)]
+#[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub enum OperationKind {
     /// `createBackup`.
@@ -18,28 +32,33 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::CreateBackup, Self::RestoreBackup, Self::VerifyBackup];
-
     /// The one that is called `name` in JSON; none if a newer writer has made that up.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+        name.parse().ok()
     }
 
     /// The name in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CreateBackup => "createBackup",
-            Self::RestoreBackup => "restoreBackup",
-            Self::VerifyBackup => "verifyBackup",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// What an operation does.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    VariantArray,
 )]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Phase {
@@ -59,15 +78,8 @@ pub enum Phase {
 
 impl Phase {
     /// The name in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Scanning => "scanning",
-            Self::Uploading => "uploading",
-            Self::Committing => "committing",
-            Self::Mounting => "mounting",
-            Self::Verifying => "verifying",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::{handle::DirectoryBackup, metadata::EntryCounts};
 
@@ -194,7 +195,19 @@ pub struct ExcludedEntry {
 }
 
 /// Why an entry was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub enum Exclusion {
     /// A pattern of `excludes`.
@@ -213,13 +226,7 @@ pub enum Exclusion {
 
 impl Exclusion {
     /// The name of the option in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Excludes => "excludes",
-            Self::Gitignore => "gitignore",
-            Self::ExcludeCaches => "excludeCaches",
-            Self::ExcludeLargerThan => "excludeLargerThan",
-            Self::Unknown => "unknown",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

@@ -1,14 +1,30 @@
 //! How restored directories are served.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// How a restored directory is served. Tried in this order.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    Display,
 )]
+#[strum(serialize_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
@@ -20,25 +36,28 @@ pub enum Strategy {
     Fuse,
     /// A plain unpacked copy.
     Extract,
+    /// Of a newer agent: see [`or_unknown`]. Never asked for.
+    #[serde(skip_deserializing)]
+    #[schemars(skip)]
+    #[cfg_attr(feature = "cli", value(skip))]
+    Unknown,
 }
 
 impl Strategy {
-    /// All strategies, best first.
+    /// All that are known, best first.
     pub const ALL: [Self; 4] = [Self::Kernel, Self::Overlay, Self::Fuse, Self::Extract];
 
     /// The name in JSON and on command lines.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Overlay => "overlay",
-            Self::Fuse => "fuse",
-            Self::Extract => "extract",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Reads what an agent says, which may be newer.
+///
+/// # Errors
+/// What is not text
+pub fn or_unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strategy, D::Error> {
+    let name = Cow::<str>::deserialize(deserializer)?;
+    Ok(name.parse().unwrap_or(Strategy::Unknown))
 }

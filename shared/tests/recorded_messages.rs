@@ -79,11 +79,13 @@ fn an_old_worker_understands_a_newer_agent() {
     let newer = from_an_old_agent::STATUS
         .replace(r#"{"version""#, r#"{"protocol":99,"mood":"good","version""#)
         .replace(r#"["kernel""#, r#"["composefs","kernel""#)
-        .replace(r#""active""#, r#""paused""#);
+        .replace(r#""active""#, r#""paused""#)
+        .replace(r#""strategy":"kernel""#, r#""strategy":"composefs""#);
     let status: AgentStatus = read(&newer);
     assert_eq!(status.protocol, 99);
     assert_eq!(status.strategies, Strategy::ALL);
     assert_eq!(status.mounts[0].state, MountState::Unknown);
+    assert_eq!(status.mounts[0].strategy, Strategy::Unknown);
 
     let error: SandboxError = read(r#"{"code":"OUT_OF_LUCK","message":"it rains","help":1}"#);
     assert_eq!(error.code, ErrorCode::InternalError);

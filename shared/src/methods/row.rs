@@ -5,6 +5,7 @@ use crate::{
     request::{self, Input, UnknownFields},
 };
 use serde::de::DeserializeOwned;
+use strum::IntoStaticStr;
 
 use super::Nothing;
 
@@ -51,7 +52,8 @@ pub struct Route {
 }
 
 /// The HTTP methods that routes have, in the order that `Allow` lists them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum HttpMethod {
     /// `DELETE`
     Delete,
@@ -65,13 +67,8 @@ pub enum HttpMethod {
 
 impl HttpMethod {
     /// As it is written in a request.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delete => "DELETE",
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     handle::BackupId,
     report::{LeftOutEntry, Listed},
     schema,
-    strategy::Strategy,
+    strategy::{self, Strategy},
 };
 
 /// One restored directory.
@@ -20,6 +20,7 @@ pub struct MountStatus {
     /// Where.
     pub dir: String,
     /// How it is served.
+    #[serde(deserialize_with = "strategy::or_unknown")]
     pub strategy: Strategy,
     /// Whether it can be read.
     pub state: MountState,
@@ -92,6 +93,6 @@ pub struct AgentStatus {
 
 fn known_strategies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strategy>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
-    let known = |name: String| Strategy::ALL.into_iter().find(|it| it.as_str() == name);
+    let known = |name: String| name.parse().ok();
     Ok(names.into_iter().filter_map(known).collect())
 }

@@ -9,8 +9,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sandbox_shared::RestoreBackupResult;
+use sandbox_shared::{
+    CompressionFormat, ErrorCode, OnUnreadable, RestoreBackupResult, Strategy,
+    progress::{OperationKind, Phase},
+    report::Exclusion,
+    status::ContainerState,
+};
+use serde::Serialize;
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use samples::{others, queries, requests, results};
 use values::{error, restored};
@@ -71,6 +78,25 @@ fn queries_are_as_described() {
             .collect();
         assert_eq!(keys(&value), described, "{id}");
     }
+}
+
+/// Words are written by serde in JSON, and by strum in logs, columns and routes.
+#[test]
+fn a_word_is_the_same_wherever_it_is_written() {
+    fn check<T: VariantArray + Serialize + Copy + Into<&'static str>>() {
+        for &word in T::VARIANTS {
+            let text: &str = word.into();
+            assert_eq!(serde_json::to_value(word).unwrap(), text);
+        }
+    }
+    check::<ErrorCode>();
+    check::<CompressionFormat>();
+    check::<OnUnreadable>();
+    check::<Strategy>();
+    check::<OperationKind>();
+    check::<Phase>();
+    check::<Exclusion>();
+    check::<ContainerState>();
 }
 
 /// An older Worker said `left_out`; whoever reads its answer still sees it.

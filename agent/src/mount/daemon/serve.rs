@@ -133,7 +133,9 @@ fn mount(slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
             cow::serve(open(source)?, &slot.upper(), &slot.root(), &options)
                 .map_err(|error| failed(io::Error::other(error)))
         }
-        Strategy::Extract => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        Strategy::Extract | Strategy::Unknown => {
+            Err(io::Error::from(io::ErrorKind::Unsupported).into())
+        }
     }
 }
 
