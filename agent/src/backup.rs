@@ -14,13 +14,12 @@ use std::{
 
 use rustix::io::Errno;
 use sandbox_shared::{
-    Compression, ErrorCode, Result, SandboxError, Selection,
+    AllowedDir, AllowedRoots, Compression, ErrorCode, Result, SandboxError, Selection,
     methods::{self, Failure, Row},
     protocol::{
         CreateBackup, CreateEvent, CreateProgress, MAX_PARTS, PreviewEvent, UploadedArchive,
     },
     report::BackupPreview,
-    rules::{AllowedRoots, check_compression, check_excludes},
 };
 use tokio::sync::mpsc;
 
@@ -58,15 +57,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Checks a request as if the Worker had not. Directories of `mounts` that
-    /// lie in the requested one are read like the rest of it.
+    /// Looks for the directory, whose form has been checked. Directories of `mounts`
+    /// that lie in it are read like the rest of it.
     pub fn from_request(
-        dir: &str,
+        dir: &AllowedDir,
         selection: Selection,
         roots: &AllowedRoots,
         mounts: &[PathBuf],
     ) -> Result<Self> {
-        check_excludes(&selection.excludes)?;
         let dir = paths::existing_dir(dir, roots)?;
         let read_through = mounts
             .iter()
@@ -135,9 +133,14 @@ impl Plan {
         roots: &AllowedRoots,
         mounts: &[PathBuf],
     ) -> Result<Self> {
-        check_compression(&request.compression)?;
+        request.compression.check()?;
         Ok(Self {
-            wanted: Wanted::from_request(&request.dir, request.selection, roots, mounts)?,
+            wanted: Wanted::from_request(
+                &roots.check(&request.dir)?,
+                request.selection,
+                roots,
+                mounts,
+            )?,
             compression: request.compression,
         })
     }

@@ -13,7 +13,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use sandbox_shared::{BackupId, SandboxError, Strategy, protocol::ArchiveSource};
+use sandbox_shared::{AbsolutePath, BackupId, SandboxError, Strategy, protocol::ArchiveSource};
 use serde::Serialize;
 
 use crate::{
@@ -143,7 +143,7 @@ fn run(command: Command) -> Result<ExitCode> {
         } => in_runtime(restore(archive, dir, strategy, force))?,
         Command::ServeMount { slot } => daemon::serve::run(&slot)?,
         Command::Unmount { dir, force } => in_runtime(async {
-            let unmounted = mounts()?.unmount(&absolute(&dir)?, force).await;
+            let unmounted = mounts()?.unmount(absolute(&dir)?, force).await;
             unmounted.map(drop).map_err(failed)
         })?,
         Command::Verify {
@@ -173,11 +173,12 @@ fn about(path: &Path) -> impl Fn(io::Error) -> Failed {
 }
 
 /// Paths of the protocol are text.
-fn absolute(path: &Path) -> Result<String> {
+fn absolute(path: &Path) -> Result<AbsolutePath> {
     let path = std::path::absolute(path).map_err(about(path))?;
-    path.into_os_string()
-        .into_string()
-        .map_err(|path| failed(format!("{} is not UTF-8", path.display())))
+    let text = path
+        .to_str()
+        .ok_or_else(|| failed(format!("{} is not UTF-8", path.display())))?;
+    Ok(text.parse()?)
 }
 
 fn mounts() -> Result<Mounts> {

@@ -7,9 +7,8 @@ use std::{
 };
 
 use sandbox_shared::{
-    ErrorCode, Result, SandboxError,
+    AllowedRoots, ErrorCode, Result, SandboxError,
     protocol::{AGENT_PORT, env},
-    rules::AllowedRoots,
 };
 
 use crate::token;

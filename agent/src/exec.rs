@@ -24,9 +24,9 @@ use rustix::{
     process::{Pid, Signal, kill_process_group},
 };
 use sandbox_shared::{
-    SandboxError,
+    AbsolutePath, SandboxError,
     files::{ExecEvent, ExecRequest},
-    methods, rules,
+    methods,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -92,7 +92,7 @@ pub fn start(request: ExecRequest) -> Result<Running, ExecError> {
     if request.command.contains('\0') {
         return Err(SandboxError::invalid_request("command must not contain NUL").into());
     }
-    let cwd = working_directory(request.cwd.as_deref(), DEFAULT_CWD)?;
+    let cwd = working_directory(request.cwd.as_ref().map(AbsolutePath::as_str), DEFAULT_CWD)?;
     let (stdout, stdout_writer) = output_pipe()?;
     let (stderr, stderr_writer) = output_pipe()?;
 
@@ -144,18 +144,15 @@ pub fn start(request: ExecRequest) -> Result<Running, ExecError> {
 }
 
 fn working_directory(asked: Option<&str>, default: &str) -> Result<String, ExecError> {
-    let cwd = match asked {
-        Some(cwd) => rules::check_file_path(cwd)?,
-        None => default.to_owned(),
-    };
-    match Path::new(&cwd).metadata() {
-        Ok(about) if about.is_dir() => Ok(cwd),
+    let cwd = asked.unwrap_or(default);
+    match Path::new(cwd).metadata() {
+        Ok(about) if about.is_dir() => Ok(cwd.to_owned()),
         // Only where there is none: one that cannot be looked at, for the time
         // being, must not send what is meant for it to the root.
         Err(error) if asked.is_none() && error.kind() == io::ErrorKind::NotFound => {
             Ok("/".to_owned())
         }
-        _ => Err(ExecError::NoDirectory(cwd)),
+        _ => Err(ExecError::NoDirectory(cwd.to_owned())),
     }
 }
 

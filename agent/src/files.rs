@@ -14,11 +14,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sandbox_shared::{
-    Result, SandboxError,
+    AbsolutePath, Result, SandboxError,
     files::{ExistsResult, FileInfo, FileType, ListFilesResult},
     metadata::iso8601,
     methods::{self, Row},
-    rules,
 };
 use tokio::io::AsyncWriteExt;
 use walkdir::WalkDir;
@@ -52,7 +51,7 @@ fn failed(
 }
 
 fn checked(path: &str) -> Result<PathBuf> {
-    Ok(PathBuf::from(rules::check_file_path(path)?))
+    Ok(PathBuf::from(AbsolutePath::parse(path)?.as_str()))
 }
 
 /// Opens a regular file to be read, and its size in bytes.

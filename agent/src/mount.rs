@@ -27,11 +27,10 @@ use std::{
 use futures_util::future::try_join_all;
 use rustix::fs::Mode;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, Strategy,
+    AbsolutePath, AllowedRoots, BackupId, ErrorCode, Result, SandboxError, Strategy,
     methods::{Failure, Row},
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
     report::Listed,
-    rules::{self, AllowedRoots},
 };
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
@@ -166,8 +165,8 @@ fn list(users: &[User]) -> String {
 pub struct Restore {
     /// Which backup.
     pub id: BackupId,
-    /// Where to, absolute. Made if it does not exist.
-    pub dir: String,
+    /// Where to. Made if it does not exist.
+    pub dir: AbsolutePath,
     /// Where the archive is.
     pub source: Source,
     /// Forces one strategy.
@@ -276,8 +275,8 @@ impl Mounts {
         fetched: impl Fn(u64),
     ) -> Result<MountStatus, MountError> {
         let target = match roots {
-            Some(roots) => paths::target_dir(&request.dir, roots)?,
-            None => paths::resolve_target(Path::new(&rules::check_file_path(&request.dir)?))?,
+            Some(roots) => paths::target_dir(request.dir.as_str(), roots)?,
+            None => paths::resolve_target(Path::new(request.dir.as_str()))?,
         };
         if target.parent().is_none() || self.state.path().starts_with(&target) {
             return Err(SandboxError::invalid_config(format!(
@@ -320,7 +319,7 @@ impl Mounts {
                     left_out: Listed::default(),
                 }),
                 id,
-                dir,
+                dir: dir.into(),
                 strategy: capability.strategy,
                 scratch: capability.scratch(slot),
                 size_bytes,
@@ -439,8 +438,12 @@ impl Mounts {
 
     /// Takes a restored directory away: what was there before is there again.
     /// Where processes use it, only by `force`.
-    pub async fn unmount(&self, dir: &str, force: bool) -> Result<UnmountResult, MountError> {
-        let dir = rules::check_file_path(dir)?;
+    pub async fn unmount(
+        &self,
+        dir: AbsolutePath,
+        force: bool,
+    ) -> Result<UnmountResult, MountError> {
+        let dir = String::from(dir);
         let mounts = self.clone();
         let asked = dir.clone();
         blocking(move || {

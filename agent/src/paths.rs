@@ -1,6 +1,6 @@
 //! The half of directory checking that only the file system can answer.
 //!
-//! [`rules::AllowedRoots`] looks at the text of a path. Here symbolic links are
+//! [`AllowedRoots`] looks at the text of a path. Here symbolic links are
 //! resolved: a directory below an allowed root must also be there in truth.
 //! A root may itself be a link (`/home` → `/usr/home`), so what is compared is
 //! resolved on both sides.
@@ -14,29 +14,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
+use sandbox_shared::{AllowedDir, AllowedRoots, Result, SandboxError};
 
 pub mod place;
 
 /// The real directory behind `dir`, to be backed up.
-pub fn existing_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {
-    let dir = roots.check(dir)?;
-    let real = std::fs::canonicalize(&dir).map_err(|error| refused(&dir, &error))?;
+pub fn existing_dir(dir: &AllowedDir, roots: &AllowedRoots) -> Result<PathBuf> {
+    let dir = dir.as_str();
+    let real = std::fs::canonicalize(dir).map_err(|error| refused(dir, &error))?;
     if !real.is_dir() {
         return Err(SandboxError::invalid_config(format!(
             "dir {dir} is not a directory"
         )));
     }
-    within(&dir, &real, roots)?;
+    within(dir, &real, roots)?;
     Ok(real)
 }
 
 /// The real path behind `dir`, to be restored to: it need not exist, but what
 /// exists of it must be a directory below an allowed root.
 pub fn target_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {
-    let dir = roots.check(dir)?;
-    let real = resolve_target(Path::new(&dir)).map_err(|error| refused(&dir, &error))?;
-    within(&dir, &real, roots)?;
+    let real = resolve_target(Path::new(dir)).map_err(|error| refused(dir, &error))?;
+    within(dir, &real, roots)?;
     Ok(real)
 }
 
@@ -125,7 +124,8 @@ mod tests {
             assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{path}");
             assert!(error.message.contains("symbolic link"), "{error}");
         }
-        let error = existing_dir(link.to_str().unwrap(), &roots).unwrap_err();
+        let error =
+            existing_dir(&roots.check(link.to_str().unwrap()).unwrap(), &roots).unwrap_err();
         assert!(error.message.contains("symbolic link"), "{error}");
     }
 
@@ -135,7 +135,10 @@ mod tests {
         let link = base.path().join("root/link");
         symlink("inside", &link).unwrap();
         let real = base.path().join("root/inside").canonicalize().unwrap();
-        assert_eq!(existing_dir(link.to_str().unwrap(), &roots).unwrap(), real);
+        assert_eq!(
+            existing_dir(&roots.check(link.to_str().unwrap()).unwrap(), &roots).unwrap(),
+            real
+        );
         let below = link.join("a/b");
         assert_eq!(
             target_dir(below.to_str().unwrap(), &roots).unwrap(),
@@ -149,7 +152,7 @@ mod tests {
         let alias = base.path().join("alias");
         symlink(base.path().join("outside"), &alias).unwrap();
         let roots = AllowedRoots::with_extra(alias.to_str().unwrap()).unwrap();
-        assert!(existing_dir(alias.to_str().unwrap(), &roots).is_ok());
+        assert!(existing_dir(&roots.check(alias.to_str().unwrap()).unwrap(), &roots).is_ok());
         assert!(target_dir(alias.join("new").to_str().unwrap(), &roots).is_ok());
     }
 

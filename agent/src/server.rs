@@ -360,7 +360,12 @@ async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
 async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
     let PreviewBackup { dir, selection } = body(request, ErrorCode::InvalidBackupConfig).await?;
     let mounts = agent.restored_directories(&methods::PREVIEW_BACKUP).await?;
-    let wanted = Wanted::from_request(&dir, selection, &agent.config.roots, &mounts)?;
+    let wanted = Wanted::from_request(
+        &agent.config.roots.check(&dir)?,
+        selection,
+        &agent.config.roots,
+        &mounts,
+    )?;
     Ok(event_stream(&agent, |events| async move {
         let previewed = backup::preview(wanted, events.clone()).await;
         let last = previewed.map_or_else(PreviewEvent::Failed, |preview| {
@@ -382,7 +387,7 @@ async fn give_parts(State(agent): State<Agent>, Path(id): Path<String>, request:
 
 async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: RestoreBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let dir = agent.config.roots.check(&request.dir)?;
+    let dir = agent.config.roots.check(&request.dir)?.into();
     let bytes_total = request.source.size_bytes;
     let restore = Restore {
         id: request.id,
@@ -448,8 +453,8 @@ async fn renew_url(State(agent): State<Agent>, request: Body) -> Result {
 
 async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: UnmountBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let dir = agent.config.roots.check(&request.dir)?;
-    let unmounted = agent.mounts.unmount(&dir, request.force).await;
+    let dir = agent.config.roots.check(&request.dir)?.into();
+    let unmounted = agent.mounts.unmount(dir, request.force).await;
     Ok(json(
         &unmounted.map_err(|error| error.of(&methods::UNMOUNT_BACKUP))?,
     ))

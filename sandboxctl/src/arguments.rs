@@ -218,7 +218,7 @@ mod tests {
         };
         let expected = BackupOptions {
             dir: "/app".into(),
-            name: Some("n".into()),
+            name: Some("n".parse().unwrap()),
             ttl: Some(Ttl::from_seconds(129_600.0).unwrap()),
             gitignore: true,
             excludes: vec!["*.log".into(), "b".into()],

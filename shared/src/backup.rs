@@ -9,10 +9,13 @@ use crate::{
     compression::Compression,
     error::Result,
     handle::{BackupId, DirectoryBackup, Ttl},
+    name::BackupName,
+    number,
     operation::OperationId,
+    path::{AbsolutePath, AllowedDir, AllowedRoots},
     report::{LeftOutEntry, Listed},
-    rules, schema,
-    selection::{OnUnreadable, Selection},
+    schema,
+    selection::{self, OnUnreadable, Selection},
     strategy::Strategy,
 };
 
@@ -23,13 +26,12 @@ use crate::{
 pub struct BackupOptions {
     /// Absolute path of a directory at or below `/workspace`, `/home`, `/tmp`, `/var/tmp`, `/app` or
     /// one of `BACKUP_ALLOWED_ROOTS`, without `..`.
-    #[schemars(with = "schema::Path")]
+    #[schemars(with = "AbsolutePath")]
     pub dir: String,
     /// For people: at most 256 Unicode characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Name>")]
     #[cfg_attr(feature = "cli", arg(long, short))]
-    pub name: Option<String>,
+    pub name: Option<BackupName>,
     /// Seconds for which the backup may be restored; three days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::ttl, help = cli::TTL_HELP))]
@@ -40,7 +42,7 @@ pub struct BackupOptions {
     #[cfg_attr(feature = "cli", arg(long))]
     pub gitignore: bool,
     /// What else to leave out: patterns in `.gitignore` syntax, relative to `dir`.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "selection::excludes")]
     #[schemars(with = "Option<Vec<schema::Pattern>>", length(max = 10_000))]
     #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
     pub excludes: Vec<String>,
@@ -53,7 +55,7 @@ pub struct BackupOptions {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "rules::safe_integer"
+        deserialize_with = "number::safe_integer"
     )]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes))]
@@ -99,28 +101,42 @@ impl BackupOptions {
         }
     }
 
-    /// What of `dir` is wanted.
-    pub fn selection(&self) -> Selection {
-        Selection {
-            excludes: self.excludes.clone(),
-            gitignore: self.gitignore,
-            exclude_caches: self.exclude_caches,
-            exclude_larger_than: self.exclude_larger_than,
-            cross_file_systems: self.cross_file_systems,
-            on_unreadable: self.on_unreadable,
-        }
+    /// What is to be backed up, if it may be.
+    ///
+    /// # Errors
+    /// `INVALID_BACKUP_CONFIG`, with what is wrong
+    pub fn check(self, roots: &AllowedRoots) -> Result<NewBackup> {
+        self.compression.check()?;
+        Ok(NewBackup {
+            dir: roots.check(&self.dir)?,
+            name: self.name,
+            ttl: self.ttl.unwrap_or_default(),
+            selection: Selection {
+                excludes: self.excludes,
+                gitignore: self.gitignore,
+                exclude_caches: self.exclude_caches,
+                exclude_larger_than: self.exclude_larger_than,
+                cross_file_systems: self.cross_file_systems,
+                on_unreadable: self.on_unreadable,
+            },
+            compression: self.compression,
+        })
     }
+}
 
-    /// Checks every option and brings `dir` into its normal form.
-    pub fn validate(mut self, roots: &rules::AllowedRoots) -> Result<Self> {
-        self.dir = roots.check(&self.dir)?;
-        if let Some(name) = &self.name {
-            rules::check_name(name)?;
-        }
-        rules::check_excludes(&self.excludes)?;
-        rules::check_compression(&self.compression)?;
-        Ok(self)
-    }
+/// A backup that is to be made: [`BackupOptions`] that are acceptable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewBackup {
+    /// The directory.
+    pub dir: AllowedDir,
+    /// For people.
+    pub name: Option<BackupName>,
+    /// For how long it may be restored.
+    pub ttl: Ttl,
+    /// What of the directory goes in.
+    pub selection: Selection,
+    /// How the archive is compressed.
+    pub compression: Compression,
 }
 
 /// What `restoreBackup` takes: a handle, whose `dir` may be another directory than the one that was
@@ -133,7 +149,7 @@ pub struct RestoreRequest {
     pub id: BackupId,
     /// Absolute path of the directory to restore to, at or below an allowed root. Made if it is not
     /// there, covered if it is not empty.
-    #[schemars(with = "schema::Path")]
+    #[schemars(with = "AbsolutePath")]
     pub dir: String,
     /// Forces one strategy; the best that works in the container when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,14 +201,6 @@ pub struct RestoreOptions {
 }
 
 impl RestoreRequest {
-    /// The handle of the backup, with the directory to restore to.
-    pub fn backup(&self) -> DirectoryBackup {
-        DirectoryBackup {
-            id: self.id.clone(),
-            dir: self.dir.clone(),
-        }
-    }
-
     /// The same with those of `options` that are given.
     #[must_use]
     pub fn with(self, options: &RestoreOptions) -> Self {
@@ -204,12 +212,43 @@ impl RestoreRequest {
         }
     }
 
-    /// Checks the handle and brings `dir` into its normal form.
-    pub fn validate(self, roots: &rules::AllowedRoots) -> Result<Self> {
-        Ok(Self {
+    /// What is to be restored, if it may be.
+    ///
+    /// # Errors
+    /// `INVALID_BACKUP_CONFIG`, with what is wrong
+    pub fn check(self, roots: &AllowedRoots) -> Result<Restore> {
+        Ok(Restore {
             dir: roots.check(&self.dir)?,
-            ..self
+            id: self.id,
+            strategy: self.strategy,
+            force: self.force,
+            auto_restore: self.auto_restore,
         })
+    }
+}
+
+/// A restore that is to be done: a [`RestoreRequest`] that is acceptable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// Which backup.
+    pub id: BackupId,
+    /// Where to.
+    pub dir: AllowedDir,
+    /// The strategy that is forced.
+    pub strategy: Option<Strategy>,
+    /// Whether an older restore is unmounted even while processes use it.
+    pub force: bool,
+    /// Whether it is restored again whenever the container has started again.
+    pub auto_restore: bool,
+}
+
+impl Restore {
+    /// The handle of the backup, with the directory to restore to.
+    pub fn backup(&self) -> DirectoryBackup {
+        DirectoryBackup {
+            id: self.id.clone(),
+            dir: self.dir.to_string(),
+        }
     }
 }
 

@@ -1,12 +1,22 @@
 //! How archives are compressed.
 
+use std::ops::RangeInclusive;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 #[cfg(feature = "cli")]
 use crate::cli;
-use crate::schema;
+use crate::{
+    error::{Result, SandboxError},
+    schema,
+};
+
+/// Most compressing threads one may ask for.
+pub const MAX_THREADS: u32 = 256;
+/// Bytes of a data block that Linux's squashfs driver accepts.
+pub const BLOCK_SIZES: RangeInclusive<u32> = 4096..=1 << 20;
 
 /// A compressor of SquashFS archives.
 #[derive(
@@ -43,7 +53,7 @@ impl CompressionFormat {
     }
 
     /// The levels the format knows; lz4 has none.
-    pub const fn levels(self) -> Option<std::ops::RangeInclusive<u32>> {
+    pub const fn levels(self) -> Option<RangeInclusive<u32>> {
         match self {
             Self::Lz4 => None,
             Self::Zstd => Some(1..=22),
@@ -77,4 +87,86 @@ pub struct Compression {
     #[schemars(with = "Option<schema::BlockSize>")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::block_size))]
     pub block_size: Option<u32>,
+}
+
+impl Compression {
+    /// Checks level, thread count and block size, which depend on each other.
+    ///
+    /// # Errors
+    /// `INVALID_BACKUP_CONFIG`, with what is wrong
+    pub fn check(&self) -> Result<()> {
+        let format = self.format;
+        if let Some(level) = self.level {
+            match format.levels() {
+                Some(levels) if levels.contains(&level) => {}
+                Some(levels) => {
+                    return Err(SandboxError::invalid_config(format!(
+                        "compression.level for {} must be {} to {}",
+                        format.as_str(),
+                        levels.start(),
+                        levels.end()
+                    )));
+                }
+                None => {
+                    return Err(SandboxError::invalid_config(format!(
+                        "compression.level does not apply to {}",
+                        format.as_str()
+                    )));
+                }
+            }
+        }
+        if self
+            .threads
+            .is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads))
+        {
+            return Err(SandboxError::invalid_config(format!(
+                "compression.threads must be 1 to {MAX_THREADS}"
+            )));
+        }
+        if self
+            .block_size
+            .is_some_and(|size| !size.is_power_of_two() || !BLOCK_SIZES.contains(&size))
+        {
+            return Err(SandboxError::invalid_config(format!(
+                "compression.blockSize must be a power of two from {} to {}",
+                BLOCK_SIZES.start(),
+                BLOCK_SIZES.end()
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_belong_to_formats() {
+        let with = |format, level| Compression {
+            format,
+            level,
+            ..Compression::default()
+        };
+        assert!(with(CompressionFormat::Zstd, Some(22)).check().is_ok());
+        assert!(with(CompressionFormat::Zstd, Some(23)).check().is_err());
+        assert!(with(CompressionFormat::Gzip, Some(0)).check().is_err());
+        assert!(with(CompressionFormat::Lz4, Some(1)).check().is_err());
+        assert!(with(CompressionFormat::Lz4, None).check().is_ok());
+    }
+
+    #[test]
+    fn block_sizes_are_powers_of_two() {
+        let with = |size| Compression {
+            block_size: Some(size),
+            ..Compression::default()
+        };
+        for good in [4096, 131_072, 1 << 20] {
+            assert!(with(good).check().is_ok(), "{good}");
+        }
+        for bad in [0, 2048, 5000, 1 << 21] {
+            let error = with(bad).check().unwrap_err();
+            assert!(error.message.contains("compression.blockSize"), "{error}");
+        }
+    }
 }

@@ -20,7 +20,7 @@
 //! - A message is for people, who may paste it anywhere: it holds no URL, token or
 //!   credential. What a program may want to know is in the context.
 
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -159,6 +159,12 @@ impl fmt::Display for SandboxError {
 }
 
 impl std::error::Error for SandboxError {}
+
+impl From<Infallible> for SandboxError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 /// Reads a `T`; a mismatch becomes an error of `code` that names the offending
 /// field.

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cli")]
 use crate::cli;
-use crate::{rules, schema};
+use crate::{
+    error::{Result, SandboxError},
+    number,
+    path::AbsolutePath,
+    schema,
+};
 
 /// What `exec` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,9 +24,8 @@ pub struct ExecRequest {
     pub command: String,
     /// Absolute path of the working directory; `/workspace` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Path>")]
     #[cfg_attr(feature = "cli", arg(long))]
-    pub cwd: Option<String>,
+    pub cwd: Option<AbsolutePath>,
     /// Variables added to the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Environment>")]
@@ -31,7 +35,7 @@ pub struct ExecRequest {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "rules::safe_integer"
+        deserialize_with = "number::safe_integer"
     )]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::milliseconds, help = cli::TIMEOUT_HELP))]
@@ -168,9 +172,8 @@ pub struct FileInfo {
 #[serde(rename_all = "camelCase")]
 pub struct ListFiles {
     /// Absolute path of a directory.
-    #[schemars(with = "schema::Path")]
     #[cfg_attr(feature = "cli", arg(value_name = "DIR", default_value = "/workspace"))]
-    pub path: String,
+    pub path: AbsolutePath,
     /// Also what is in subdirectories.
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, short))]
@@ -185,14 +188,16 @@ const fn include_hidden() -> bool {
     true
 }
 
-impl From<&str> for ListFiles {
+impl TryFrom<&str> for ListFiles {
+    type Error = SandboxError;
+
     /// A directory with everything else at its default.
-    fn from(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
+    fn try_from(path: &str) -> Result<Self> {
+        Ok(Self {
+            path: path.parse()?,
             recursive: false,
             include_hidden: include_hidden(),
-        }
+        })
     }
 }
 
@@ -252,20 +257,21 @@ pub struct ExistsResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MakeDirectory {
     /// Absolute path of a directory.
-    #[schemars(with = "schema::Path")]
-    pub path: String,
+    pub path: AbsolutePath,
     /// Make parents as needed, and accept a directory that exists.
     #[serde(default)]
     pub recursive: bool,
 }
 
-impl From<&str> for MakeDirectory {
+impl TryFrom<&str> for MakeDirectory {
+    type Error = SandboxError;
+
     /// A directory with everything else at its default.
-    fn from(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
+    fn try_from(path: &str) -> Result<Self> {
+        Ok(Self {
+            path: path.parse()?,
             recursive: false,
-        }
+        })
     }
 }
 
@@ -273,15 +279,16 @@ impl From<&str> for MakeDirectory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilePath {
     /// Absolute path.
-    #[schemars(with = "schema::Path")]
-    pub path: String,
+    pub path: AbsolutePath,
 }
 
-impl From<&str> for FilePath {
-    fn from(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-        }
+impl TryFrom<&str> for FilePath {
+    type Error = SandboxError;
+
+    fn try_from(path: &str) -> Result<Self> {
+        Ok(Self {
+            path: path.parse()?,
+        })
     }
 }
 
@@ -289,8 +296,7 @@ impl From<&str> for FilePath {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileContent {
     /// Absolute path.
-    #[schemars(with = "schema::Path")]
-    pub path: String,
+    pub path: AbsolutePath,
     /// How the content travels as text; `utf-8`, which is also called `utf8`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::AcceptedEncoding>")]

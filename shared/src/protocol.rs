@@ -23,8 +23,8 @@ use crate::{
     error::SandboxError,
     handle::BackupId,
     metadata::{ArchiveChecksum, EntryCounts},
+    path::AbsolutePath,
     report::{BackupPreview, BackupReport},
-    schema,
     selection::Selection,
     strategy::Strategy,
     verification::ArchiveVerification,
@@ -62,7 +62,7 @@ pub mod env {
     /// Seconds that the store may take for nothing: without an answer, without
     /// 256 KiB of one, or without taking any bytes; 30 when absent.
     pub const STORE_TIMEOUT: &str = "SANDBOX_AGENT_STORE_TIMEOUT";
-    /// Extra allowed roots, as [`crate::rules::AllowedRoots::with_extra`] reads them.
+    /// Extra allowed roots, as [`crate::path::AllowedRoots::with_extra`] reads them.
     pub const ALLOWED_ROOTS: &str = "BACKUP_ALLOWED_ROOTS";
 }
 
@@ -347,7 +347,7 @@ pub enum VerifyEvent {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct UnmountBackup {
     /// Absolute path of the directory that was restored to.
-    #[schemars(with = "schema::Path")]
+    #[schemars(with = "AbsolutePath")]
     pub dir: String,
     /// Also while processes use it.
     #[serde(default)]

@@ -31,16 +31,6 @@ schemas! {
     /// A moment as RFC 3339 writes it.
     Moment { "type": "string", "format": "date-time" }
 
-    /// An absolute path without `..`, as `rules` checks it.
-    Path {
-        "type": "string",
-        "maxLength": 4096,
-        "pattern": r"^(/(\.?|[^/.\u0000][^/\u0000]*|\.[^/.\u0000][^/\u0000]*|\.\.[^/\u0000]+))+$",
-    }
-
-    /// A name of a backup.
-    Name { "type": "string", "maxLength": 256, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$" }
-
     /// A pattern of `excludes`.
     Pattern {
         "type": "string",

@@ -1,11 +1,18 @@
 //! What of a directory goes into an archive.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{IntoStaticStr, VariantArray};
 
 #[cfg(feature = "cli")]
 use crate::cli;
+use crate::{
+    error::{Result, SandboxError},
+    path::MAX_PATH_BYTES,
+};
+
+/// Most exclude patterns in one request.
+pub const MAX_EXCLUDES: usize = 10_000;
 
 /// What to do about entries that cannot be read.
 #[derive(
@@ -49,7 +56,7 @@ pub struct Selection {
     /// pattern overrides an earlier one, and all of them override `.gitignore`
     /// files, as patterns on git's command line do. They leave out what is
     /// tracked, too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "excludes")]
     #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
     pub excludes: Vec<String>,
     /// Leave out what git ignores: what patterns name and git does not track. The
@@ -79,4 +86,53 @@ pub struct Selection {
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, default_value = "fail"))]
     pub on_unreadable: OnUnreadable,
+}
+
+/// Checks the form of [`Selection::excludes`]; what they mean is for the agent to say.
+///
+/// # Errors
+/// `INVALID_BACKUP_CONFIG`, with what is wrong with which of them
+pub fn check_excludes(patterns: &[String]) -> Result<()> {
+    if patterns.len() > MAX_EXCLUDES {
+        return Err(SandboxError::invalid_config(format!(
+            "excludes must be at most {MAX_EXCLUDES} patterns"
+        )));
+    }
+    for (index, pattern) in patterns.iter().enumerate() {
+        let problem = if pattern.trim().is_empty() {
+            "is empty"
+        } else if pattern.len() > MAX_PATH_BYTES {
+            "is longer than 4096 bytes"
+        } else if pattern.contains(['\0', '\n', '\r']) {
+            "contains NUL or a line break"
+        } else {
+            continue;
+        };
+        return Err(SandboxError::invalid_config(format!(
+            "excludes[{index}] {problem}"
+        )));
+    }
+    Ok(())
+}
+
+/// Reads what [`check_excludes`] accepts.
+pub(crate) fn excludes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    let patterns = Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default();
+    check_excludes(&patterns).map_err(|error| de::Error::custom(error.message))?;
+    Ok(patterns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excludes_name_the_bad_one() {
+        let error = check_excludes(&["ok".into(), " ".into()]).unwrap_err();
+        assert!(error.message.contains("excludes[1]"), "{error}");
+        assert!(check_excludes(&["a\nb".into()]).is_err());
+        assert!(check_excludes(&["node_modules/".into(), "!keep".into()]).is_ok());
+    }
 }

@@ -326,7 +326,7 @@ fn queries_are_read_as_what_the_method_takes() {
         );
     }
     assert!(list(&[("path", "/x")]).unwrap().include_hidden);
-    assert_eq!(list(&[("path", "12")]).unwrap().path, "12");
+    assert_eq!(list(&[("path", "/12")]).unwrap().path.as_str(), "/12");
     for (query, message) in [
         (
             &[("path", "/x"), ("recursive", "perhaps")][..],
@@ -431,10 +431,10 @@ fn what_types_are_written_as_is_accepted() {
     sent(&methods::PRUNE_BACKUPS, &PruneBackups::default());
     sent(&methods::OPERATION_LOG, &OperationLogQuery::default());
     sent(&methods::EXEC, &"ls".into());
-    sent(&methods::LIST_FILES, &"/tmp".into());
-    sent(&methods::MKDIR, &"/tmp".into());
+    sent(&methods::LIST_FILES, &"/tmp".try_into().unwrap());
+    sent(&methods::MKDIR, &"/tmp".try_into().unwrap());
     let file = FileContent {
-        path: "/tmp".into(),
+        path: "/tmp".parse().unwrap(),
         encoding: Some(Encoding::Utf8),
     };
     sent(&methods::READ_FILE, &file);

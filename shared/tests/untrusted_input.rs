@@ -16,8 +16,10 @@ use sandbox_shared::{
     error::from_json,
     metadata::BackupMetadata,
     methods::{self, Method},
+    name::MAX_NAME_CHARS,
+    path::{AllowedRoots, MAX_PATH_BYTES},
     request::Input,
-    rules::{AllowedRoots, MAX_EXCLUDES, MAX_NAME_CHARS, MAX_PATH_BYTES},
+    selection::MAX_EXCLUDES,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Number, Value, json};
@@ -29,15 +31,13 @@ proptest! {
     #[test]
     fn backup_options(document in altered(options())) {
         let Some(options) = asked(&methods::CREATE_BACKUP, &document)? else { return Ok(()) };
-        let Ok(valid) = options.validate(&AllowedRoots::default()) else { return Ok(()) };
-        check_dir(&valid.dir)?;
+        let Ok(valid) = options.check(&AllowedRoots::default()) else { return Ok(()) };
+        check_dir(valid.dir.as_str())?;
         if let Some(name) = &valid.name {
-            prop_assert!(name.chars().count() <= MAX_NAME_CHARS);
+            prop_assert!(name.as_str().chars().count() <= MAX_NAME_CHARS);
         }
-        prop_assert!(valid.excludes.len() <= MAX_EXCLUDES);
-        if let Some(ttl) = valid.ttl {
-            prop_assert!(ttl.seconds() > 0.0 && ttl.seconds().is_finite());
-        }
+        prop_assert!(valid.selection.excludes.len() <= MAX_EXCLUDES);
+        prop_assert!(valid.ttl.seconds() > 0.0 && valid.ttl.seconds().is_finite());
     }
 
     #[test]
@@ -49,8 +49,8 @@ proptest! {
             prop_assert!(id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()));
         }
         let Some(request) = asked(&methods::RESTORE_BACKUP, &document)? else { return Ok(()) };
-        let Ok(valid) = request.validate(&AllowedRoots::default()) else { return Ok(()) };
-        check_dir(&valid.dir)?;
+        let Ok(valid) = request.check(&AllowedRoots::default()) else { return Ok(()) };
+        check_dir(valid.dir.as_str())?;
     }
 
     #[test]
@@ -129,10 +129,10 @@ proptest! {
 fn documents_without_alterations_are_accepted() {
     let roots = AllowedRoots::default();
     accepted(&methods::CREATE_BACKUP, options())
-        .validate(&roots)
+        .check(&roots)
         .unwrap();
     accepted(&methods::RESTORE_BACKUP, restore())
-        .validate(&roots)
+        .check(&roots)
         .unwrap();
     read::<BackupMetadata>(&metadata()).unwrap().unwrap();
     accepted(&methods::LIST_BACKUPS, list());

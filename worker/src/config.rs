@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use sandbox_shared::{Result, SandboxError, rules::AllowedRoots};
+use sandbox_shared::{AllowedRoots, Result, SandboxError};
 use worker::{AnalyticsEngineDataset, Bucket, Env};
 
 /// The R2 binding that holds the backups.

@@ -2,10 +2,9 @@
 
 use router::Matched;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError,
+    BackupId, ErrorCode, Result, SandboxError, SandboxName,
     methods::{self, HttpMethod, Part, Row},
     operation::{OperationId, OperationOutcome},
-    rules,
 };
 use serde::Serialize;
 use subtle::ConstantTimeEq;
@@ -71,11 +70,11 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
     let name = percent_encoding::percent_decode_str(encoded)
         .decode_utf8()
         .map_err(|_| SandboxError::invalid_request("sandbox name is not UTF-8"))?;
-    rules::check_sandbox_name(&name)?;
+    let name: SandboxName = name.parse()?;
     // A stub stays broken once its object has been reset.
     let stub = || {
         env.durable_object(SANDBOX_BINDING)
-            .and_then(|sandboxes| sandboxes.get_by_name(&name))
+            .and_then(|sandboxes| sandboxes.get_by_name(&name.to_string()))
     };
     let given = request
         .headers()

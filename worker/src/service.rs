@@ -12,11 +12,10 @@ mod follow;
 use std::rc::Rc;
 
 use sandbox_shared::{
-    Result,
+    AllowedRoots, Result,
     log::{OperationLogPage, OperationLogQuery},
     operation::{OperationId, OperationOutcome},
     progress::CancelResult,
-    rules::AllowedRoots,
     status::{ContainerState, ContainerStatus, SandboxStatus},
 };
 use worker::{Env, State};

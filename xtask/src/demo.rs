@@ -92,7 +92,7 @@ impl Story {
         let before = self.shell(DIR, DIGEST)?;
 
         let mut options = BackupOptions::new(DIR);
-        options.name = Some("before the damage".into());
+        options.name = Some("before the damage".parse()?);
         let (backup, took) = timed(|| self.post::<DirectoryBackup>("backups", &options))?;
         let metadata = self.metadata(&backup)?;
         let archive = format!(
@@ -143,7 +143,7 @@ impl Story {
     /// Runs a command in the sandbox and returns what it printed, trimmed.
     fn shell(&self, cwd: &str, command: &str) -> Result<String> {
         let exec = ExecRequest {
-            cwd: Some(cwd.into()),
+            cwd: Some(cwd.parse()?),
             ..command.into()
         };
         let result: ExecResult = self.post("exec", &exec)?;

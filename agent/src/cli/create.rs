@@ -16,7 +16,7 @@ use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use sandbox_shared::{
     Compression, EntryCounts, Selection,
     report::{BackupReport, Exclusion},
-    rules,
+    selection::check_excludes,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -92,8 +92,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode> {
 
 impl Arguments {
     fn run(self, control: &Arc<Control>) -> Result<ExitCode> {
-        rules::check_excludes(&self.selection.excludes)?;
-        rules::check_compression(&self.compression)?;
+        check_excludes(&self.selection.excludes)?;
+        self.compression.check()?;
         let wanted = Wanted {
             dir: self.dir.canonicalize().map_err(about(&self.dir))?,
             selection: self.selection,

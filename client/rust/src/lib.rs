@@ -21,9 +21,9 @@ use worker::{Env, ObjectNamespace};
 
 pub use events::ExecEvents;
 pub use sandbox_shared::{
-    ArchiveChecksum, BackupId, BackupOptions, Compression, CompressionFormat, DirectoryBackup,
-    EntryCounts, ErrorCode, OnUnreadable, RestoreBackupResult, RestoreRequest, Result,
-    SandboxError, Strategy, Ttl,
+    AbsolutePath, ArchiveChecksum, BackupId, BackupName, BackupOptions, Compression,
+    CompressionFormat, DirectoryBackup, EntryCounts, ErrorCode, OnUnreadable, RestoreBackupResult,
+    RestoreRequest, Result, SandboxError, Strategy, Ttl,
     catalogue::{
         BackupPage, BackupRecord, BackupState, DeleteBackupResult, ListBackups, PruneBackups,
         PruneResult, ReindexResult, SortBy, SortOrder,
@@ -337,7 +337,7 @@ impl Sandbox {
     async fn write(&self, path: &str, content: JsValue) -> Result<FileOperationResult> {
         let method = &methods::WRITE_FILE;
         let file = FileContent {
-            path: path.to_owned(),
+            path: path.parse()?,
             encoding: None,
         };
         rpc::read(method, self.answer(method, &file, content).await?)
@@ -351,7 +351,7 @@ impl Sandbox {
     pub async fn read_file(&self, path: &str) -> Result<Vec<u8>> {
         let method = &methods::READ_FILE;
         let file = FileContent {
-            path: path.to_owned(),
+            path: path.parse()?,
             encoding: Some(Encoding::Base64),
         };
         let read = self.call(method, &file).await?;
@@ -365,8 +365,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Self::read_file`]
-    pub async fn list_files(&self, directory: impl Into<ListFiles>) -> Result<ListFilesResult> {
-        self.call(&methods::LIST_FILES, &directory.into()).await
+    pub async fn list_files(
+        &self,
+        directory: impl TryInto<ListFiles, Error: Into<SandboxError>>,
+    ) -> Result<ListFilesResult> {
+        let request = directory.try_into().map_err(Into::into)?;
+        self.call(&methods::LIST_FILES, &request).await
     }
 
     /// `deleteFile`: deletes a file or a symbolic link. See [`methods::DELETE_FILE`].
@@ -374,15 +378,19 @@ impl Sandbox {
     /// # Errors
     /// As [`Self::read_file`]
     pub async fn delete_file(&self, path: &str) -> Result<FileOperationResult> {
-        self.call(&methods::DELETE_FILE, &path.into()).await
+        self.call(&methods::DELETE_FILE, &path.try_into()?).await
     }
 
     /// `mkdir`: makes a directory. See [`methods::MKDIR`].
     ///
     /// # Errors
     /// As [`Self::read_file`]
-    pub async fn mkdir(&self, directory: impl Into<MakeDirectory>) -> Result<FileOperationResult> {
-        self.call(&methods::MKDIR, &directory.into()).await
+    pub async fn mkdir(
+        &self,
+        directory: impl TryInto<MakeDirectory, Error: Into<SandboxError>>,
+    ) -> Result<FileOperationResult> {
+        let request = directory.try_into().map_err(Into::into)?;
+        self.call(&methods::MKDIR, &request).await
     }
 
     /// `exists`: returns whether something is at a path, a dangling symbolic link
@@ -391,7 +399,7 @@ impl Sandbox {
     /// # Errors
     /// `INVALID_REQUEST`, `CONTAINER_UNAVAILABLE`
     pub async fn exists(&self, path: &str) -> Result<bool> {
-        let result = self.call(&methods::EXISTS, &path.into()).await?;
+        let result = self.call(&methods::EXISTS, &path.try_into()?).await?;
         Ok(result.exists)
     }
 

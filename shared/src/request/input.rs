@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for InputVisitor {
 impl From<f64> for Input {
     /// A number, an integer if it is one that every double can hold exactly.
     fn from(number: f64) -> Self {
-        const MAX_SAFE_INTEGER: f64 = crate::rules::MAX_SAFE_INTEGER as f64;
+        const MAX_SAFE_INTEGER: f64 = crate::number::MAX_SAFE_INTEGER as f64;
         if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER {
             return Self::Number((number as i64).into());
         }

@@ -79,7 +79,7 @@ pub(crate) fn requests() -> Samples {
             "exec",
             value(ExecRequest {
                 command: "true".into(),
-                cwd: Some("/workspace".into()),
+                cwd: Some("/workspace".parse().unwrap()),
                 env: Some([("A_VARIABLE".into(), "1".into())].into()),
                 timeout: Some(1000),
                 stdin: Some("text".into()),
@@ -113,7 +113,7 @@ pub(crate) fn queries() -> Samples {
         (
             "listFiles",
             value(ListFiles {
-                path: "/workspace".into(),
+                path: "/workspace".parse().unwrap(),
                 recursive: true,
                 include_hidden: true,
             }),
@@ -121,7 +121,7 @@ pub(crate) fn queries() -> Samples {
         (
             "mkdir",
             value(MakeDirectory {
-                path: "/workspace/sub".into(),
+                path: "/workspace/sub".parse().unwrap(),
                 recursive: true,
             }),
         ),
@@ -370,7 +370,7 @@ pub(crate) fn others() -> Samples {
         (
             "file content",
             value(FileContent {
-                path: "/workspace/file".into(),
+                path: "/workspace/file".parse().unwrap(),
                 encoding: Some(Encoding::Base64),
             }),
         ),

@@ -52,7 +52,7 @@ pub(crate) fn compression() -> Compression {
 pub(crate) fn options() -> BackupOptions {
     BackupOptions {
         dir: "/workspace".into(),
-        name: Some("name".into()),
+        name: Some("name".parse().unwrap()),
         ttl: Some(Ttl::DEFAULT),
         gitignore: true,
         excludes: vec!["*.log".into()],

@@ -32,6 +32,7 @@ mod isolation;
 mod javascript_values;
 mod large_tree;
 mod lies;
+mod method_table;
 mod missing_backup;
 mod missing_settings;
 mod misspelt;
@@ -85,6 +86,7 @@ fn all() -> Vec<Tests> {
         isolation::tests(),
         javascript_values::tests(),
         lies::tests(),
+        method_table::tests(),
         missing_backup::tests(),
         missing_settings::tests(),
         misspelt::tests(),

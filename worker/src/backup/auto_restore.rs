@@ -6,9 +6,10 @@
 //! or until it is unmounted.
 
 use sandbox_shared::{
-    ErrorCode, RestoreRequest, Result, SandboxError,
+    ErrorCode, Result, SandboxError,
+    backup::Restore,
+    path::is_within,
     protocol::MountState,
-    rules::is_within,
     status::{AutoRestore, AutoRestoreStatus},
 };
 
@@ -30,7 +31,7 @@ async fn all(storage: &worker::Storage) -> Result<Vec<AutoRestore>> {
 }
 
 /// From now on, what has been restored is put back.
-pub(super) async fn remember(context: &Context<'_>, request: &RestoreRequest) -> Result<()> {
+pub(super) async fn remember(context: &Context<'_>, request: &Restore) -> Result<()> {
     let storage = context.lifecycle.storage();
     GivenUp::forget(&storage, &request.backup()).await?;
     let list = all(&storage).await?;
@@ -134,15 +135,20 @@ async fn attempt(context: &Context<'_>, agent: &Connected) -> Result<Vec<Failure
         if is_there && !was_taken || would_be_taken || is_given_up {
             continue;
         }
-        let request = RestoreRequest {
-            strategy,
-            force: true,
-            auto_restore: true,
-            ..backup.into()
+        let mounted = async {
+            // The settings may have changed since it was remembered.
+            let restore = Restore {
+                id: backup.id.clone(),
+                dir: context.config.allowed_roots()?.check(&backup.dir)?,
+                strategy,
+                force: true,
+                auto_restore: true,
+            };
+            mount(context, &restore).await
         };
-        match mount(context, &request).await {
-            Ok(_) => restored.push(request.dir),
-            Err(error) => failures.push(Failure::new(request.backup(), error)),
+        match mounted.await {
+            Ok(_) => restored.push(backup.dir),
+            Err(error) => failures.push(Failure::new(backup, error)),
         }
     }
     Ok(failures)

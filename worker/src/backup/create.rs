@@ -15,7 +15,8 @@ use crate::{
     },
 };
 use sandbox_shared::{
-    BackupId, BackupMetadata, BackupOptions, DirectoryBackup, ErrorCode, Result, SandboxError,
+    BackupId, BackupMetadata, DirectoryBackup, ErrorCode, Result, SandboxError,
+    backup::NewBackup,
     metadata::METADATA_VERSION,
     methods,
     operation::{OperationId, OperationState},
@@ -29,7 +30,7 @@ use sandbox_shared::{
 pub async fn create(
     context: &Context<'_>,
     meant: Option<u32>,
-    options: BackupOptions,
+    new: NewBackup,
     operation: Option<OperationId>,
 ) -> Result<CreatedBackup> {
     let presigner = Presigner::from_settings(&context.config.transfer)?;
@@ -45,16 +46,16 @@ pub async fn create(
     let created_at = clock::now();
     let backup = DirectoryBackup {
         id: id.clone(),
-        dir: options.dir.clone(),
+        dir: new.dir.to_string(),
     };
     context
         .journal
         .begin(&operation, OperationKind::CreateBackup, &backup, created_at)?;
-    context.begin(OperationKind::CreateBackup, &id, &options.dir);
+    context.begin(OperationKind::CreateBackup, &id, new.dir.as_str());
     let stored = async {
         let lifecycle = context.lifecycle;
         if !lifecycle
-            .is_what_was_meant(&agent, meant, &options.dir)
+            .is_what_was_meant(&agent, meant, new.dir.as_str())
             .await?
         {
             return Err(replaced_error(&operation));
@@ -69,7 +70,7 @@ pub async fn create(
             journal: context.journal,
             upload_id: None,
         };
-        let archive = upload.run(&options, context).await?;
+        let archive = upload.run(&new, context).await?;
         if context.cancellation.is_requested() {
             return Err(cancelled_error(&methods::CREATE_BACKUP));
         }
@@ -79,13 +80,13 @@ pub async fn create(
         upload.complete(&archive).await?;
         let metadata = BackupMetadata {
             id: id.clone(),
-            dir: options.dir.clone(),
-            name: options.name.clone(),
+            dir: new.dir.to_string(),
+            name: new.name.clone().map(Into::into),
             size_bytes: archive.size_bytes,
-            ttl: options.ttl.unwrap_or_default(),
+            ttl: new.ttl,
             created_at,
             checksum: Some(archive.checksum.clone()),
-            compression: Some(options.compression.clone()),
+            compression: Some(new.compression.clone()),
             counts: Some(archive.counts),
             sandbox: Some(context.index.sandbox().to_owned()),
             sandbox_name: context.index.sandbox_name().map(str::to_owned),
@@ -150,16 +151,12 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    async fn run(
-        &mut self,
-        options: &BackupOptions,
-        context: &Context<'_>,
-    ) -> Result<UploadedArchive> {
+    async fn run(&mut self, new: &NewBackup, context: &Context<'_>) -> Result<UploadedArchive> {
         let request = CreateBackup {
             id: self.id.clone(),
-            dir: options.dir.clone(),
-            selection: options.selection(),
-            compression: options.compression.clone(),
+            dir: new.dir.to_string(),
+            selection: new.selection.clone(),
+            compression: new.compression.clone(),
         };
         let mut events = self.agent.events(paths::BACKUPS, &request).await?;
         loop {

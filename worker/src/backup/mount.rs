@@ -1,7 +1,8 @@
 //! Having the agent restore a backup, for a caller or to put it back.
 
 use sandbox_shared::{
-    BackupMetadata, ErrorCode, RestoreRequest, Result, SandboxError,
+    BackupMetadata, ErrorCode, Result, SandboxError,
+    backup::Restore,
     metadata::iso8601,
     methods,
     progress::{OperationKind, Phase},
@@ -15,9 +16,9 @@ use crate::{clock, lifecycle::AgentInUse, storage::presign::Presigner};
 /// Has the agent restore a backup, and says which agent that was.
 pub(super) async fn mount(
     context: &Context<'_>,
-    request: &RestoreRequest,
+    restore: &Restore,
 ) -> Result<(AgentInUse, MountStatus)> {
-    let backup = &request.backup();
+    let backup = &restore.backup();
     let presigner = Presigner::from_settings(&context.config.transfer)?;
     let bucket = context.bucket(&methods::RESTORE_BACKUP)?;
     context.begin(OperationKind::RestoreBackup, &backup.id, &backup.dir);
@@ -47,8 +48,8 @@ pub(super) async fn mount(
             size_bytes,
             checksum: metadata.checksum,
         },
-        strategy: request.strategy,
-        force: request.force,
+        strategy: restore.strategy,
+        force: restore.force,
     };
     context.lifecycle.note_restored(&agent, &backup.id).await?;
     let mut events = agent.events(paths::RESTORES, &request).await?;

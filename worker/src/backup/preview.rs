@@ -1,24 +1,19 @@
 //! `previewBackup`: what a backup would hold. Nothing is stored.
 
 use sandbox_shared::{
-    BackupOptions, Result,
+    Result,
+    backup::NewBackup,
     protocol::{PreviewBackup, PreviewEvent, paths},
     report::BackupPreview,
-    rules::AllowedRoots,
 };
 
 use crate::agent::Agent;
 
 /// Looks at a directory as `createBackup` with the same options would.
-pub async fn preview(
-    agent: &Agent,
-    roots: &AllowedRoots,
-    options: BackupOptions,
-) -> Result<BackupPreview> {
-    let options = options.validate(roots)?;
+pub async fn preview(agent: &Agent, backup: NewBackup) -> Result<BackupPreview> {
     let request = PreviewBackup {
-        selection: options.selection(),
-        dir: options.dir,
+        selection: backup.selection,
+        dir: backup.dir.into(),
     };
     let mut events = agent.events(paths::PREVIEW, &request).await?;
     loop {

@@ -93,7 +93,7 @@ async fn plan(
             return Ok((plan, missing));
         }
         let looked_up: Vec<_> = stream::iter(&plan.decisive)
-            .map(async |id| Ok((id, bucket.whole(id).await?)))
+            .map(async |id| bucket.whole(id).await.map(|whole| (id, whole)))
             .buffer_unordered(LOOKED_UP_AT_ONCE)
             .try_collect()
             .await?;

@@ -1,7 +1,8 @@
 //! `restoreBackup`: give a directory back, copy-on-write.
 
 use sandbox_shared::{
-    BackupId, RestoreBackupResult, RestoreRequest, Result,
+    BackupId, RestoreBackupResult, Result,
+    backup::Restore,
     operation::{OperationId, OperationState},
     progress::OperationKind,
 };
@@ -12,7 +13,7 @@ use crate::{clock, random_bytes, storage::journal::State};
 /// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
     context: &Context<'_>,
-    request: RestoreRequest,
+    request: Restore,
     operation: Option<OperationId>,
 ) -> Result<RestoreBackupResult> {
     let operation = match operation {
@@ -35,11 +36,11 @@ pub async fn restore(
     restored
 }
 
-async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBackupResult> {
+async fn run(context: &Context<'_>, request: Restore) -> Result<RestoreBackupResult> {
     // A failure is about another directory, or this mends it.
     let _ = auto_restore::put_back_others(context).await;
     let (agent, mount) = mount(context, &request).await?;
-    let dir = &request.dir;
+    let dir = request.dir.as_str();
     context.lifecycle.note_restored_dir(&agent, dir).await?;
     if request.auto_restore {
         auto_restore::remember(context, &request).await?;
@@ -48,7 +49,7 @@ async fn run(context: &Context<'_>, request: RestoreRequest) -> Result<RestoreBa
     }
     Ok(RestoreBackupResult {
         success: true,
-        dir: request.dir,
+        dir: request.dir.into(),
         id: request.id,
         strategy: mount.strategy,
         left_out: mount.left_out,

@@ -1,15 +1,19 @@
 //! `unmountBackup`: take a restored directory away.
 
 use sandbox_shared::{
-    ErrorCode, Result,
+    AllowedDir, ErrorCode, Result,
     protocol::{UnmountBackup, UnmountResult},
 };
 
 use super::{Context, auto_restore};
 
 /// Takes a restored directory away, which is not put back any more either.
-pub async fn unmount(context: &Context<'_>, request: UnmountBackup) -> Result<UnmountResult> {
-    let dir = request.dir.clone();
+pub async fn unmount(context: &Context<'_>, dir: AllowedDir, force: bool) -> Result<UnmountResult> {
+    let dir = String::from(dir);
+    let request = UnmountBackup {
+        dir: dir.clone(),
+        force,
+    };
     let agent = context.lifecycle.agent().await?;
     let unmounted = agent.unmount(&request).await;
     // What has not been put back can be forgotten nevertheless.

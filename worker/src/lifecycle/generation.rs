@@ -6,7 +6,7 @@
 //! container that it has replaced, so `createBackup` fails until a caller has been
 //! told, or has asked for what the directory holds.
 
-use sandbox_shared::{BackupId, Result, rules::is_within};
+use sandbox_shared::{BackupId, Result, path::is_within};
 use serde::{Deserialize, Serialize};
 use worker::Storage;
 

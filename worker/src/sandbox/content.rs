@@ -46,7 +46,7 @@ pub(super) fn as_read(file: FileContent, bytes: Vec<u8>) -> ReadFileResult {
     };
     ReadFileResult {
         success: true,
-        path: file.path,
+        path: file.path.into(),
         content,
         encoding,
         size,

@@ -105,28 +105,30 @@ fn events_reply<T: Serialize>(events: impl Stream<Item = Result<T>> + 'static) -
 fn handlers() -> Vec<Handler> {
     vec![
         on_call(&methods::CREATE_BACKUP, async |service, options, call| {
-            let options = options.validate(&service.allowed_roots()?)?;
+            let backup = options.check(&service.allowed_roots()?)?;
             let named = methods::CREATE_BACKUP.read_options(call.options)?;
             let id = call.operation.or(named.operation_id);
             operate(service, call.follows, async move |service, cancellation| {
-                service.create_backup(options, id, cancellation).await
+                service.create_backup(backup, id, cancellation).await
             })
             .await
         }),
         on(&methods::PREVIEW_BACKUP, async |service, options| {
-            service.preview_backup(options).await
+            let backup = options.check(&service.allowed_roots()?)?;
+            service.preview_backup(backup).await
         }),
         on_call(&methods::RESTORE_BACKUP, async |service, request, call| {
             let options = methods::RESTORE_BACKUP.read_options(call.options)?;
-            let request = request.with(&options).validate(&service.allowed_roots()?)?;
+            let restore = request.with(&options).check(&service.allowed_roots()?)?;
             let id = call.operation.or(options.operation_id);
             operate(service, call.follows, async move |service, cancellation| {
-                service.restore_backup(request, id, cancellation).await
+                service.restore_backup(restore, id, cancellation).await
             })
             .await
         }),
         on(&methods::UNMOUNT_BACKUP, async |service, request| {
-            service.unmount_backup(request).await
+            let dir = service.allowed_roots()?.check(&request.dir)?;
+            service.unmount_backup(dir, request.force).await
         }),
         on(&methods::LIST_BACKUPS, async |service, query| {
             service.list_backups(&query)
@@ -169,31 +171,31 @@ fn handlers() -> Vec<Handler> {
         }),
         on_call(&methods::WRITE_FILE, async |service, file, call| {
             let body = content::to_write(call.content, file.encoding.unwrap_or_default())?;
-            Reply::of(&service.write_file(&file.path, body).await?)
+            Reply::of(&service.write_file(file.path, body).await?)
         }),
         on(&methods::READ_FILE, async |service, file| {
-            let bytes = service.read_file(&file.path).await?.bytes().await?;
+            let bytes = service.read_file(file.path.clone()).await?.bytes().await?;
             Ok(content::as_read(file, bytes))
         }),
         on_call(&methods::WRITE_RAW_FILE, async |service, file, call| {
             let body = call.content.into();
-            Reply::of(&service.write_file(&file.path, body).await?)
+            Reply::of(&service.write_file(file.path, body).await?)
         }),
         on_call(&methods::READ_RAW_FILE, async |service, file, _| {
-            let content = service.read_file(&file.path).await?;
+            let content = service.read_file(file.path).await?;
             Ok(Reply::Stream(content.into_response()))
         }),
         on(&methods::LIST_FILES, async |service, request| {
-            service.list_files(&request).await
+            service.list_files(request).await
         }),
         on(&methods::DELETE_FILE, async |service, file| {
-            service.delete_file(&file.path).await
+            service.delete_file(file.path).await
         }),
         on(&methods::MKDIR, async |service, request| {
-            service.mkdir(&request).await
+            service.mkdir(request).await
         }),
         on(&methods::EXISTS, async |service, file| {
-            service.exists(&file.path).await
+            service.exists(file.path).await
         }),
         on(&methods::STATUS, async |service, _| service.status().await),
         on_call(&methods::STOP, async |service, _, _| {

@@ -1,14 +1,15 @@
 //! Backups: made, restored, looked after.
 
 use sandbox_shared::{
-    BackupId, BackupOptions, RestoreBackupResult, RestoreRequest, Result,
+    AllowedDir, BackupId, RestoreBackupResult, Result,
+    backup::{NewBackup, Restore},
     catalogue::{
         BackupPage, BackupRecord, DeleteBackupResult, ListBackups, PruneBackups, PruneResult,
         ReindexResult,
     },
     methods::{self, Row},
     operation::OperationId,
-    protocol::{UnmountBackup, UnmountResult},
+    protocol::UnmountResult,
     report::{BackupPreview, CreatedBackup},
     verification::VerifyBackupResult,
 };
@@ -28,29 +29,27 @@ impl Service {
     /// Archives a directory into the bucket.
     pub async fn create_backup(
         &self,
-        options: BackupOptions,
+        backup: NewBackup,
         operation: Option<OperationId>,
         cancellation: Cancellation,
     ) -> Result<CreatedBackup> {
         // The container of now, not of when it is this operation's turn.
         let meant = self.lifecycle.meant().await?;
         self.run(cancellation, async |context| {
-            create::create(context, meant, options, operation).await
+            create::create(context, meant, backup, operation).await
         })
         .await
     }
 
     /// What a backup would hold.
-    pub async fn preview_backup(&self, options: BackupOptions) -> Result<BackupPreview> {
-        let roots = self.config.allowed_roots()?;
-        let agent = self.agent().await?;
-        preview::preview(&agent, &roots, options).await
+    pub async fn preview_backup(&self, backup: NewBackup) -> Result<BackupPreview> {
+        preview::preview(&*self.agent().await?, backup).await
     }
 
     /// Restores a directory, copy-on-write.
     pub async fn restore_backup(
         &self,
-        request: RestoreRequest,
+        request: Restore,
         operation: Option<OperationId>,
         cancellation: Cancellation,
     ) -> Result<RestoreBackupResult> {
@@ -61,11 +60,9 @@ impl Service {
     }
 
     /// Takes a restored directory away; what was there before comes back.
-    pub async fn unmount_backup(&self, request: UnmountBackup) -> Result<UnmountResult> {
-        let dir = self.config.allowed_roots()?.check(&request.dir)?;
-        let request = UnmountBackup { dir, ..request };
+    pub async fn unmount_backup(&self, dir: AllowedDir, force: bool) -> Result<UnmountResult> {
         self.run(Cancellation::default(), async |context| {
-            unmount::unmount(context, request).await
+            unmount::unmount(context, dir, force).await
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! `openapi.json`: the routes, as OpenAPI 3.1 describes them.
 
-use sandbox_shared::{ErrorCode, methods::Part, rules};
+use sandbox_shared::{ErrorCode, methods::Part, name};
 use serde_json::{Map, Value, json};
 
 use super::contract::{Contract, Described, SCHEMAS, drop_null};
@@ -115,7 +115,7 @@ fn sandbox_name() -> Value {
         "schema": {
             "type": "string",
             "minLength": 1,
-            "maxLength": rules::MAX_SANDBOX_NAME_CHARS,
+            "maxLength": name::MAX_NAME_CHARS,
         },
     })
 }

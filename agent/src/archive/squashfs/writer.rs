@@ -23,7 +23,7 @@
 
 use std::{io, num::NonZeroUsize};
 
-use sandbox_shared::{Compression, rules::BLOCK_SIZES};
+use sandbox_shared::{Compression, compression::BLOCK_SIZES};
 use zerocopy::{
     IntoBytes,
     little_endian::{U16, U32, U64},
