@@ -30,7 +30,6 @@ use sandbox_shared::{
     AbsolutePath, AllowedRoots, BackupId, ErrorCode, Result, SandboxError, Strategy,
     methods::{Failure, Row},
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
-    report::Listed,
 };
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
@@ -49,9 +48,10 @@ use crate::{
 };
 
 pub mod daemon;
-mod layers;
 mod probe;
 mod record;
+mod removal;
+mod strategy;
 mod supervise;
 mod table;
 mod users;
@@ -60,7 +60,7 @@ pub use users::User;
 
 use daemon::Address;
 use probe::{Capabilities, Capability};
-use record::{Copy, Record, Slot};
+use record::{Record, Slot};
 
 /// How long a mount may take to answer before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -240,13 +240,14 @@ impl Mounts {
     /// Strategies that work here, best first. The first call tries them.
     pub async fn strategies(&self) -> Vec<Strategy> {
         let working = &self.capabilities().await.working;
-        working.iter().map(|found| found.strategy).collect()
+        working.iter().map(|found| found.strategy.name()).collect()
     }
 
     async fn choose(&self, forced: Option<Strategy>) -> Result<Capability, MountError> {
         let found = self.capabilities().await;
         let fits = |strategy: Strategy| forced.is_none_or(|forced| forced == strategy);
-        if let Some(capability) = found.working.iter().find(|c| fits(c.strategy)) {
+        let mut working = found.working.iter();
+        if let Some(capability) = working.find(|found| fits(found.strategy.name())) {
             return Ok(capability.clone());
         }
         let reasons: Vec<_> = found
@@ -304,7 +305,8 @@ impl Mounts {
                 }),
             ),
         };
-        let unpacks = capability.strategy == Strategy::Extract;
+        let strategy = capability.strategy;
+        let is_lazy = strategy.is_lazy();
         let (mounts, cache_bytes) = (self.clone(), self.cache_bytes);
         let building = blocking(move || {
             if let Err(error) = mounts.remove_failed() {
@@ -312,19 +314,15 @@ impl Mounts {
                     "what a failed restore has left could not be removed: {error}"
                 ));
             }
-            let slot = Slot::create(&mounts.state, |slot| Record {
-                copy: unpacks.then(|| Copy {
-                    path: beside(&target, slot),
-                    identity: None,
-                    left_out: Listed::default(),
-                }),
+            let slot = Slot::create(&mounts.state, strategy, |slot| Record {
+                copy: strategy.copy(&target, slot),
                 id,
                 dir: dir.into(),
-                strategy: capability.strategy,
+                strategy: strategy.name(),
                 scratch: capability.scratch(slot),
                 size_bytes,
                 checksum,
-                cache_bytes: cache_bytes.filter(|_| !unpacks),
+                cache_bytes: cache_bytes.filter(|_| is_lazy),
                 devices: Vec::new(),
                 made: Vec::new(),
                 complete: false,
@@ -342,10 +340,10 @@ impl Mounts {
             tokio::fs::copy(path, slot.archive()).await?;
             lazy::adopt(&slot.archive())?;
         }
-        if unpacks {
-            self.fetch(slot, address.as_ref(), fetched).await?;
-        } else {
+        if is_lazy {
             daemon::start(&slot.dir, address.as_ref()).await?;
+        } else {
+            self.fetch(slot, address.as_ref(), fetched).await?;
         }
         // Not interrupted from here on: it is short, and ends in a known state.
         let mounts = self.clone();
@@ -354,14 +352,14 @@ impl Mounts {
             let mut building = building;
             let slot = &mut building.slot;
             make_target(slot)?;
-            slot.assemble()?;
+            strategy.build(slot)?;
             mounts.replace(slot, force)?;
             building.succeeded = true;
             Ok(slot.clone())
         })
         .await
         .map_err(io::Error::other)??;
-        if let Some(address) = address.filter(|_| !unpacks) {
+        if let Some(address) = address.filter(|_| is_lazy) {
             self.addresses().insert(slot.dir.clone(), address);
         }
         self.watch(slot.clone());
@@ -404,12 +402,12 @@ impl Mounts {
         older.retain(|old| old.record.target.starts_with(&target));
         older.sort_by_key(|old| std::cmp::Reverse(old.record.target.components().count()));
         for old in &older {
-            if let Err(error) = old.detach(force) {
+            if let Err(error) = old.strategy.detach(old, force) {
                 reattach(&older);
                 return Err(error);
             }
         }
-        let done = slot.attach().and_then(|()| {
+        let done = slot.strategy.attach(slot).and_then(|()| {
             // The directories that an older restore has made are ours now.
             for old in older.iter().filter(|old| old.record.target == target) {
                 slot.record
@@ -419,7 +417,7 @@ impl Mounts {
             Ok(slot.complete()?)
         });
         if let Err(error) = done {
-            slot.detach(true)?;
+            slot.strategy.detach(slot, true)?;
             reattach(&older);
             return Err(error);
         }
@@ -529,7 +527,7 @@ impl Mounts {
     /// takes to look.
     async fn look_at(&self, slot: Slot) -> Result<MountStatus, MountError> {
         let mut status = slot.status(MountState::Lost);
-        if slot.record.copy.is_none() {
+        if slot.strategy.is_lazy() {
             let progress = match daemon::progress(&slot).await {
                 Ok(progress) => progress,
                 Err(MountError::Local(error)) if daemon::is_unknown(&error) => {
@@ -551,7 +549,7 @@ impl Mounts {
             }
         }
         // A file system that hangs must not hang us.
-        let look = blocking(move || Ok(slot.is_current()?));
+        let look = blocking(move || Ok(slot.strategy.is_current(&slot)?));
         if let Ok(current) = tokio::time::timeout(PATIENCE, look).await
             && current?
         {
@@ -567,13 +565,6 @@ impl Mounts {
     }
 }
 
-/// The name of an unpacked copy, in the directory that the target is in, since
-/// only within one file system can the two be exchanged.
-fn beside(target: &Path, slot: &Path) -> PathBuf {
-    let slot = slot.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".sandbox-restore-{slot}"))
-}
-
 /// Makes the target where it is missing, having written down what is made.
 fn make_target(slot: &mut Slot) -> io::Result<()> {
     slot.record.made = place::missing(&slot.record.target)?;
@@ -587,14 +578,15 @@ fn make_target(slot: &mut Slot) -> io::Result<()> {
 
 /// Puts back what was detached. The slots are in the order in which they were.
 fn reattach(slots: &[Slot]) {
-    let is_detached = |slot: &&Slot| slot.record.complete && !slot.is_attached().unwrap_or(false);
+    let is_detached =
+        |slot: &&Slot| slot.record.complete && !slot.strategy.is_attached(slot).unwrap_or(false);
     attach_all(slots.iter().filter(is_detached).collect());
 }
 
 /// Attaches slots, the last one first.
 fn attach_all(slots: Vec<&Slot>) {
     for slot in slots.into_iter().rev() {
-        if let Err(error) = slot.attach() {
+        if let Err(error) = slot.strategy.attach(slot) {
             crate::log::warn(format_args!(
                 "{} could not be put back: {error}",
                 slot.record.dir
@@ -608,11 +600,11 @@ fn attach_all(slots: Vec<&Slot>) {
 fn put_back(slots: &[Slot]) {
     let (attached, mut detached): (Vec<&Slot>, Vec<&Slot>) = slots
         .iter()
-        .partition(|slot| slot.is_attached().unwrap_or(true));
+        .partition(|slot| slot.strategy.is_attached(slot).unwrap_or(true));
     // What is there has taken its place, or hides that.
     detached.retain(|slot| {
         let hides = |other: &&Slot| slot.record.target.starts_with(&other.record.target);
-        slot.is_built().unwrap_or(false) && !attached.iter().any(hides)
+        slot.strategy.is_built(slot).unwrap_or(false) && !attached.iter().any(hides)
     });
     detached.sort_by_key(|slot| std::cmp::Reverse(slot.record.target.components().count()));
     attach_all(detached);

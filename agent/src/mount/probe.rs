@@ -6,12 +6,13 @@ use std::{
 };
 
 use rustix::fs::statvfs;
-use sandbox_shared::{BackupId, Compression, Selection, Strategy, report::Listed};
+use sandbox_shared::{BackupId, Compression, Selection, Strategy};
 use tokio::runtime::Handle;
 
 use super::{
     MountError, daemon,
-    record::{Copy, Record, Slot},
+    record::{Record, Slot},
+    strategy::{self, RestoreStrategy},
 };
 use crate::{
     archive::{scan::Control, squashfs::writer::FileSink},
@@ -29,7 +30,7 @@ const SUBSTITUTE: &str = "/dev/shm/sandbox-agent";
 /// A strategy that works, with upper layers in a place that can hold them.
 #[derive(Clone, Debug)]
 pub(super) struct Capability {
-    pub(super) strategy: Strategy,
+    pub(super) strategy: &'static dyn RestoreStrategy,
     /// Holds the scratch directories; the slot itself when absent.
     pub(super) substitute: Option<PathBuf>,
 }
@@ -57,15 +58,15 @@ impl Capabilities {
         let archive = match tiny_archive(state) {
             Ok(archive) => archive,
             Err(error) => {
-                let failures = Strategy::ALL.map(|strategy| (strategy, error.to_string()));
+                let failures = strategy::ALL.map(|it| (it.name(), error.to_string()));
                 found.failures.extend(failures);
                 return found;
             }
         };
-        for strategy in Strategy::ALL {
+        for strategy in strategy::ALL {
             match probe(state, strategy, archive.path()) {
                 Ok(capability) => found.working.push(capability),
-                Err(error) => found.failures.push((strategy, error.to_string())),
+                Err(error) => found.failures.push((strategy.name(), error.to_string())),
             }
         }
         found
@@ -95,7 +96,11 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
     Ok(image)
 }
 
-fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capability, MountError> {
+fn probe(
+    state: &StateDir,
+    strategy: &'static dyn RestoreStrategy,
+    archive: &Path,
+) -> Result<Capability, MountError> {
     let here = Capability {
         strategy,
         substitute: None,
@@ -107,7 +112,7 @@ fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capabil
     let base = Path::new(SUBSTITUTE);
     let room = base.parent().and_then(|parent| statvfs(parent).ok());
     let roomy = room.is_some_and(|room| room.f_bavail * room.f_frsize >= SUBSTITUTE_ROOM);
-    if strategy == Strategy::Extract || !roomy {
+    if !strategy.is_lazy() || !roomy {
         return Err(failure);
     }
     let elsewhere = Capability {
@@ -121,17 +126,14 @@ fn probe(state: &StateDir, strategy: Strategy, archive: &Path) -> Result<Capabil
 /// Builds the directory, and does in it what must work.
 fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<(), MountError> {
     let size_bytes = archive.metadata()?.len();
-    let mut slot = Slot::create(state, |dir| Record {
+    let strategy = capability.strategy;
+    let mut slot = Slot::create(state, strategy, |dir| Record {
         id: BackupId::from_random([0; 16]),
         dir: String::new(),
         target: dir.join("target"),
-        strategy: capability.strategy,
+        strategy: strategy.name(),
         scratch: capability.scratch(dir),
-        copy: (capability.strategy == Strategy::Extract).then(|| Copy {
-            path: dir.join("copy"),
-            identity: None,
-            left_out: Listed::default(),
-        }),
+        copy: strategy.copy(&dir.join("target"), dir),
         size_bytes,
         checksum: None,
         cache_bytes: None,
@@ -142,14 +144,11 @@ fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<
     let worked = (|| {
         std::fs::copy(archive, slot.archive())?;
         lazy::adopt(&slot.archive())?;
-        if capability.strategy != Strategy::Extract {
+        if strategy.is_lazy() {
             Handle::current().block_on(daemon::start(&slot.dir, None))?;
         }
-        slot.assemble()?;
-        let root = match &slot.record.copy {
-            Some(copy) => copy.path.clone(),
-            None => slot.root(),
-        };
+        strategy.build(&mut slot)?;
+        let root = strategy.built_at(&slot);
         if std::fs::read(root.join("directory/file"))? != b"content" {
             return Err(MountError::Unreadable);
         }

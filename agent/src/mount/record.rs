@@ -20,6 +20,7 @@ use sandbox_shared::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::strategy::{self, RestoreStrategy};
 use crate::{
     state::{StateDir, check_private, private_dir},
     transfer::lazy::Description,
@@ -52,8 +53,8 @@ pub(super) struct Record {
     /// as the mount table has them, the present one last: there is another
     /// whenever it had to be mounted anew.
     pub(super) devices: Vec<String>,
-    /// The unpacked copy, for [`Strategy::Extract`]; the directory that it has
-    /// replaced is under this name while it is in its place.
+    /// The unpacked copy, where one is made; the directory that it has replaced is
+    /// under this name while it is in its place.
     pub(super) copy: Option<Copy>,
     /// Directories that were made so that the target exists, outermost first.
     pub(super) made: Vec<PathBuf>,
@@ -86,13 +87,18 @@ pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
 pub(super) struct Slot {
     pub(super) dir: PathBuf,
     pub(super) record: Record,
+    pub(super) strategy: &'static dyn RestoreStrategy,
     _lock: Option<Arc<File>>,
 }
 
 impl Slot {
     /// A new one. `fill` completes the record, which is written before
     /// anything else happens. Blocks.
-    pub(super) fn create(state: &StateDir, fill: impl FnOnce(&Path) -> Record) -> io::Result<Self> {
+    pub(super) fn create(
+        state: &StateDir,
+        strategy: &'static dyn RestoreStrategy,
+        fill: impl FnOnce(&Path) -> Record,
+    ) -> io::Result<Self> {
         // Until it is locked itself, it would look like something left behind.
         let _lock = state.lock()?;
         let dir = tempfile::Builder::new()
@@ -110,6 +116,7 @@ impl Slot {
         }
         let slot = Self {
             record,
+            strategy,
             dir: dir.path().to_owned(),
             _lock: Some(Arc::new(lock)),
         };
@@ -127,8 +134,10 @@ impl Slot {
 
     /// The one at `dir`.
     pub(super) fn load(dir: &Path) -> io::Result<Self> {
+        let record: Record = serde_json::from_slice(&std::fs::read(dir.join(FILE))?)?;
         Ok(Self {
-            record: serde_json::from_slice(&std::fs::read(dir.join(FILE))?)?,
+            strategy: strategy::by_name(record.strategy).ok_or(io::ErrorKind::InvalidData)?,
+            record,
             dir: dir.to_owned(),
             _lock: None,
         })
@@ -203,18 +212,19 @@ impl Slot {
     /// What is known of it without asking its daemon.
     pub(super) fn status(&self, state: MountState) -> MountStatus {
         let record = &self.record;
-        let here = record.copy.as_ref();
+        let is_whole = !self.strategy.is_lazy();
+        let copy = record.copy.as_ref();
         MountStatus {
             id: record.id.clone(),
             dir: record.dir.clone(),
             strategy: record.strategy,
             state,
             size_bytes: record.size_bytes,
-            cached_bytes: here.map_or(0, |_| record.size_bytes),
-            verified: here.is_some() && record.checksum.is_some(),
+            cached_bytes: if is_whole { record.size_bytes } else { 0 },
+            verified: is_whole && record.checksum.is_some(),
             url_expires_at: None,
             problem: None,
-            left_out: here.map(|copy| copy.left_out.clone()).unwrap_or_default(),
+            left_out: copy.map(|copy| copy.left_out.clone()).unwrap_or_default(),
         }
     }
 

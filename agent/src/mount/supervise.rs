@@ -33,7 +33,7 @@ impl Mounts {
     /// Serves a directory anew whenever its daemon dies, until it is taken away.
     /// One that is unpacked has none.
     pub(super) fn watch(&self, slot: Slot) {
-        if slot.record.copy.is_some() {
+        if !slot.strategy.is_lazy() {
             return;
         }
         let mounts = self.clone();
@@ -86,10 +86,10 @@ impl Mounts {
         };
         let found = blocking(move || {
             // One that was not attached in the end serves nobody.
-            if is_served && slot.is_current()? {
+            if is_served && slot.strategy.is_current(&slot)? {
                 return Ok(None);
             }
-            slot.dismantle()?;
+            slot.stop_serving()?;
             Ok(Some(slot))
         });
         let Some(slot) = found.await? else {
@@ -100,9 +100,9 @@ impl Mounts {
         blocking(move || {
             let _lock = lock;
             let mut slot = slot;
-            if let Err(error) = slot.assemble().and_then(|()| slot.relieve()) {
+            if let Err(error) = rebuild(&mut slot) {
                 // Or it would be waited for, and it serves nobody.
-                let _ = slot.dismantle();
+                let _ = slot.stop_serving();
                 return Err(error);
             }
             Ok(true)
@@ -128,7 +128,7 @@ impl Mounts {
             .into_iter()
             .find(|slot| slot.record.complete && slot.record.dir == dir && slot.record.id == id)
             .ok_or(MountError::NotMounted(dir))?;
-        if slot.record.copy.is_some() {
+        if !slot.strategy.is_lazy() {
             return Err(SandboxError::invalid_request(format!(
                 "{} is unpacked: it needs no URL",
                 slot.record.dir
@@ -141,4 +141,10 @@ impl Mounts {
         }
         self.serve_anew(&slot.dir).await.map(drop)
     }
+}
+
+/// Builds a directory whose mount has died again, and puts it in its place.
+fn rebuild(slot: &mut Slot) -> Result<(), MountError> {
+    slot.strategy.build(slot)?;
+    slot.strategy.replace_dead(slot)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sandbox_shared::{
-    ErrorCode, SandboxError, Strategy,
+    ErrorCode, SandboxError,
     methods::{self, Failure},
 };
 use tokio::{
@@ -20,10 +20,10 @@ use super::{Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
-        squashfs::reader::{self, Archive, ReadAt},
+        squashfs::reader::{self, ReadAt},
     },
     config::store_timeout_from_env,
-    fuse::{Options, Session, archive_file, cow, view},
+    fuse::Session,
     transfer::{Store, lazy::LazyArchive},
 };
 
@@ -93,7 +93,7 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
     let source = Arc::clone(&archive);
     let mounting = tokio::task::spawn_blocking(move || {
         prefetch_tables(&source)?;
-        Ok((slot.socket(), mount(&slot, source)?))
+        Ok((slot.socket(), slot.strategy.serve(&slot, source)?))
     });
     let (socket, session) = mounting
         .await
@@ -110,33 +110,6 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
         archive,
         session,
     })
-}
-
-/// Mounts the file system that the strategy needs. Reading through it may wait
-/// for what is not here yet.
-fn mount(slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
-    let options = Options::default();
-    let open = |source| {
-        Archive::open(source, &reader::Options::default())
-            .map(Arc::new)
-            .map_err(|error| MountError::Archive(error.into()))
-    };
-    let failed = |source| MountError::System {
-        call: "mount a FUSE file system",
-        source,
-    };
-    match slot.record.strategy {
-        Strategy::Kernel => archive_file::serve(source, &slot.source(), &options).map_err(failed),
-        Strategy::Overlay => view::serve(open(source)?, &slot.lower(), &options).map_err(failed),
-        Strategy::Fuse => {
-            std::fs::create_dir_all(slot.upper())?;
-            cow::serve(open(source)?, &slot.upper(), &slot.root(), &options)
-                .map_err(|error| failed(io::Error::other(error)))
-        }
-        Strategy::Extract | Strategy::Unknown => {
-            Err(io::Error::from(io::ErrorKind::Unsupported).into())
-        }
-    }
 }
 
 /// Everybody who looks into a directory needs the tables, which lie together.
