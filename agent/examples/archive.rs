@@ -3,11 +3,11 @@
 
 use std::{env, error::Error, fs::File, path::Path, time::Instant};
 
-use sandbox_agent::{
-    archive::scan::{self, Control, Selection, Source},
-    archive::squashfs::writer::{self, FileSink, Options},
+use sandbox_agent::scan::{self, Control, Scanned, Selection, Source};
+use squashfs::{
+    format::compressor::Compressor,
+    writer::{self, FileSink, Options},
 };
-use sandbox_shared::CompressionFormat;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::default();
@@ -17,16 +17,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--format" => {
-                options.compression.format = match value()?.as_str() {
-                    "lz4" => CompressionFormat::Lz4,
-                    "zstd" => CompressionFormat::Zstd,
-                    "gzip" => CompressionFormat::Gzip,
+                options.compressor = match value()?.as_str() {
+                    "lz4" => Compressor::Lz4,
+                    "zstd" => Compressor::Zstd,
+                    "gzip" => Compressor::Gzip,
                     other => return Err(format!("no format {other}").into()),
                 }
             }
-            "--level" => options.compression.level = Some(value()?.parse()?),
-            "--threads" => options.compression.threads = Some(value()?.parse()?),
-            "--block-size" => options.compression.block_size = Some(value()?.parse()?),
+            "--level" => options.level = Some(value()?.parse()?),
+            "--threads" => options.threads = Some(value()?.parse()?),
+            "--block-size" => options.block_size = value()?.parse()?,
             "--pack-tails" => options.pack_tails = true,
             _ => paths.push(argument),
         }
@@ -37,10 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let control = Control::default();
     let source = Source::open(Path::new(directory))?;
-    let tree = scan::scan(source, &Selection::default(), &mut (), &control)?;
+    let Scanned { tree, .. } = scan::scan(source, &Selection::default(), &mut (), &control)?;
     let scanned = started.elapsed();
     let mut sink = FileSink::new(File::create(output)?);
-    let summary = writer::write(&tree, &options, &control, &mut sink)?;
+    let summary = writer::write(&tree, &options, &control.writer, &mut sink)?;
     println!(
         "{:?}: scanned in {scanned:.2?}, done in {:.2?}; {} bytes, {} duplicates, {} changed",
         summary.counts,

@@ -4,10 +4,8 @@
 
 use std::{env, error::Error, path::PathBuf, sync::Arc};
 
-use sandbox_agent::{
-    archive::squashfs::reader::{self, Archive, FileSource},
-    fuse::{self, Session},
-};
+use sandbox_agent::fuse::{self, Session};
+use squashfs::reader::{self, Archive, FileSource};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = fuse::Options {

@@ -21,13 +21,16 @@ use sandbox_shared::{
     },
     report::BackupPreview,
 };
+use squashfs::{
+    tree::Tree,
+    writer::{self, Sink, Summary, WriteError},
+};
 use tokio::sync::mpsc;
 
 use crate::{
-    archive::scan::{self, Control, Observer, ScanError, Source, Tree},
-    archive::squashfs::writer::{self, Options, Sink, Summary, WriteError},
-    paths,
+    convert, paths,
     progress::reporting,
+    scan::{self, Control, Observer, ScanError, Scanned, Source},
     transfer::{
         Store, TransferError,
         upload::{PartAddresses, part_size},
@@ -35,10 +38,10 @@ use crate::{
 };
 
 mod part_sink;
-pub mod report;
+mod report;
 
 use part_sink::PartSink;
-use report::{Decisions, report_of};
+use report::Decisions;
 
 /// Parts that wait for an upload to end, besides those in flight.
 const PARTS_WAITING: usize = 1;
@@ -80,7 +83,11 @@ impl Wanted {
     }
 
     /// Walks the directory. `observer` is told of every decision. Blocks.
-    pub fn scan(&self, observer: &mut dyn Observer, control: &Control) -> Result<Tree, ScanError> {
+    pub fn scan(
+        &self,
+        observer: &mut dyn Observer,
+        control: &Control,
+    ) -> Result<Scanned, ScanError> {
         self.scan_but(Vec::new(), observer, control)
     }
 
@@ -90,7 +97,7 @@ impl Wanted {
         files: Vec<(u64, u64)>,
         observer: &mut dyn Observer,
         control: &Control,
-    ) -> Result<Tree, ScanError> {
+    ) -> Result<Scanned, ScanError> {
         let source = Source::open(&self.dir).map_err(|error| ScanError::Source {
             path: self.dir.clone(),
             // All that is no system call's is a path that cannot be opened so.
@@ -106,13 +113,13 @@ impl Wanted {
     /// What a backup would hold. Blocks.
     pub fn preview(&self, control: &Control) -> Result<BackupPreview, ScanError> {
         let mut decisions = Decisions::default();
-        let tree = self.scan(&mut decisions, control)?;
+        let Scanned { tree, notes } = self.scan(&mut decisions, control)?;
         Ok(BackupPreview {
             dir: self.dir.to_string_lossy().into_owned(),
-            counts: tree.counts(),
+            counts: convert::counts(tree.counts(), &notes, tree.report()),
             included: decisions.included,
             excluded: decisions.excluded,
-            report: report_of(tree.report()),
+            report: convert::report(tree.report(), &notes),
         })
     }
 }
@@ -152,11 +159,9 @@ impl Plan {
         control: &Control,
         sink: &mut dyn Sink,
     ) -> Result<Summary, WriteError> {
-        let options = Options {
-            compression: self.compression.clone(),
-            ..Options::default()
-        };
-        writer::write(tree, &options, control, sink)
+        let on_unreadable = self.wanted.selection.on_unreadable;
+        let options = convert::options(&self.compression, on_unreadable);
+        writer::write(tree, &options, &control.writer, sink)
     }
 }
 
@@ -172,12 +177,15 @@ impl Failure for ScanError {
     }
 }
 
-impl Failure for WriteError {
+/// Why there is no archive.
+struct NotWritten(WriteError);
+
+impl Failure for NotWritten {
     fn of(self, method: &Row) -> SandboxError {
-        let message = self.to_string();
-        match self {
-            Self::Cancelled => cancelled(method),
-            Self::Unreadable(unreadable) => report::unreadable(method, message, &unreadable),
+        let message = self.0.to_string();
+        match self.0 {
+            WriteError::Cancelled => cancelled(method),
+            WriteError::Unreadable(unreadable) => report::unreadable(method, message, &unreadable),
             _ => method.failed(message),
         }
     }
@@ -215,9 +223,9 @@ pub async fn create(
         CreateEvent::Progress(CreateProgress {
             entries_scanned: count(&control.scanned_entries),
             bytes_scanned: count(&control.scanned_bytes),
-            files_read: count(&control.archived_files),
-            bytes_read: count(&control.read_bytes),
-            bytes_compressed: count(&control.written_bytes),
+            files_read: count(&control.writer.archived_files),
+            bytes_read: count(&control.writer.read_bytes),
+            bytes_compressed: count(&control.writer.written_bytes),
             bytes_uploaded,
         })
     };
@@ -228,8 +236,8 @@ pub async fn create(
         let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
         move || plan.wanted.scan(&mut (), &control)
     });
-    let tree = reporting(scanning, &events, progress).await?;
-    let counts = tree.counts();
+    let Scanned { tree, notes } = reporting(scanning, &events, progress).await?;
+    let counts = convert::counts(tree.counts(), &notes, tree.report());
     send(&events, CreateEvent::Scanned { counts }).await?;
 
     let most = tree.largest_archive();
@@ -246,8 +254,8 @@ pub async fn create(
         let control = Arc::clone(&control);
         move || {
             let mut sink = PartSink::new(part_size, sender);
-            let summary = plan.write(&tree, &control, &mut sink)?;
-            Ok::<_, WriteError>((summary, sink.checksum()))
+            let written = plan.write(&tree, &control, &mut sink);
+            Ok::<_, NotWritten>((written.map_err(NotWritten)?, sink.checksum()))
         }
     });
     let upload = store.upload(parts, part_size, &addresses, |bytes| {
@@ -263,8 +271,8 @@ pub async fn create(
         checksum,
         etag: upload.etag,
         parts: upload.parts,
-        counts: summary.counts,
-        report: report_of(&summary.report),
+        counts: convert::counts(summary.counts, &notes, &summary.report),
+        report: convert::report(&summary.report, &notes),
     })
 }
 

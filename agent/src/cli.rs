@@ -15,12 +15,12 @@ use clap::{Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use sandbox_shared::{AbsolutePath, BackupId, SandboxError, Strategy, protocol::ArchiveSource};
 use serde::Serialize;
+use squashfs::{
+    image::{self, Description, Listing},
+    reader::FileSource,
+};
 
 use crate::{
-    archive::{
-        image::{self, Description},
-        squashfs::reader::FileSource,
-    },
     config::{Config, cache_bytes_from_env, state_dir_from_env, store_timeout_from_env},
     init,
     mount::{Mounts, Restore, Source, daemon},
@@ -239,43 +239,65 @@ fn verify(file: &Path, expected: Option<String>, part_size: NonZeroU64) -> Resul
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Inspection {
-    #[serde(flatten)]
-    description: Description,
-    #[serde(flatten)]
-    counts: image::Listing,
+    /// `gzip`, `lz4`, `zstd`, …
+    compression: &'static str,
+    /// Bytes of a data block.
+    block_size: u32,
+    /// Hard links count once.
+    inodes: u32,
+    /// Blocks that hold the ends of several files.
+    fragments: u32,
+    /// Seconds since 1970.
+    modified_at: u32,
+    /// Without padding.
+    bytes_used: u64,
+    files: u64,
+    directories: u64,
+    symlinks: u64,
+    special: u64,
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
-    let inspection = Inspection {
-        description: image::describe(file).map_err(failed)?,
-        counts: image::list(file).map_err(failed)?,
-    };
+    let Description {
+        compression,
+        block_size,
+        inodes,
+        fragments,
+        modified_at,
+        bytes_used,
+    } = image::describe(file).map_err(failed)?;
+    let Listing {
+        files,
+        directories,
+        symlinks,
+        special,
+    } = image::list(file).map_err(failed)?;
     if json {
+        let inspection = Inspection {
+            compression,
+            block_size,
+            inodes,
+            fragments,
+            modified_at,
+            bytes_used,
+            files,
+            directories,
+            symlinks,
+            special,
+        };
         let text = serde_json::to_string_pretty(&inspection).map_err(failed)?;
         return print(&format!("{text}\n"));
     }
-    let Inspection {
-        description,
-        counts,
-    } = inspection;
-    let modified = i64::from(description.modified_at);
-    let modified = time::OffsetDateTime::from_unix_timestamp(modified).map_err(failed)?;
+    let modified = time::OffsetDateTime::from_unix_timestamp(modified_at.into()).map_err(failed)?;
     print(&format!(
-        "SquashFS 4.0, {}, blocks of {} bytes\n\
+        "SquashFS 4.0, {compression}, blocks of {block_size} bytes\n\
          made {}\n\
-         {} bytes, {} inodes, {} fragments\n\
-         {} files, {} directories, {} symbolic links, {} special files\n",
-        description.compression,
-        description.block_size,
+         {bytes_used} bytes, {inodes} inodes, {fragments} fragments\n\
+         {files} files, {directories} directories, {symlinks} symbolic links, \
+         {special} special files\n",
         sandbox_shared::metadata::iso8601(modified),
-        description.bytes_used,
-        description.inodes,
-        description.fragments,
-        counts.files,
-        counts.directories,
-        counts.symlinks,
-        counts.special,
     ))
 }
 

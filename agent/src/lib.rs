@@ -7,10 +7,10 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stderr)]
 
-pub mod archive;
 pub mod backup;
 pub mod cli;
 pub mod config;
+mod convert;
 pub mod exec;
 pub mod files;
 pub mod fuse;
@@ -19,6 +19,7 @@ mod log;
 pub mod mount;
 pub mod paths;
 mod progress;
+pub mod scan;
 pub mod server;
 pub mod state;
 mod token;

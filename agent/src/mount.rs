@@ -31,11 +31,12 @@ use sandbox_shared::{
     methods::{Failure, Row},
     protocol::{ArchiveSource, MountState, MountStatus, UnmountResult},
 };
+use squashfs::image::ArchiveError;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use crate::{
-    archive::ArchiveError,
+    convert,
     paths::{
         self,
         place::{self, Place},
@@ -138,7 +139,7 @@ impl Failure for MountError {
         let message = self.to_string();
         match self {
             Self::Refused(error) => error,
-            Self::Archive(error) => error.of(method),
+            Self::Archive(error) => convert::archive_error(&error, method),
             Self::Transfer(error) => error.of(method),
             Self::Busy { users, .. } => {
                 let users = users

@@ -20,12 +20,12 @@ use sandbox_shared::{
     protocol::ArchiveSource,
     verification::{ArchiveVerification, ChecksumVerdict, MAX_PROBLEMS},
 };
+use squashfs::{
+    image::{Examination, examine},
+    reader::{Archive, Options, ReadAt, ReadError},
+};
 
 use crate::{
-    archive::{
-        image::{Examination, examine},
-        squashfs::reader::{Archive, Options, ReadAt, ReadError},
-    },
     state::StateDir,
     transfer::{
         Store, TransferError, checksum,

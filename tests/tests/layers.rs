@@ -21,7 +21,7 @@ use xtask::project;
 
 /// The crates, and the modules of their roots from the top down, where an order
 /// is declared. A module that is not in it may be anywhere.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     (
         "worker",
         &[
@@ -43,6 +43,7 @@ const CRATES: [(&str, &[&str]); 6] = [
     ),
     ("shared", &["methods", "request", "protocol"]),
     ("agent", &[]),
+    ("squashfs", &["image", "writer", "tree", "reader", "decoder", "format"]),
     ("sandboxctl", &[]),
     ("client/rust", &[]),
     ("xtask", &[]),

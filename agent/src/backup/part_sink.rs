@@ -4,12 +4,10 @@ use std::{io, num::NonZeroU64};
 
 use bytes::Bytes;
 use sandbox_shared::{ArchiveChecksum, protocol::MAX_PARTS};
+use squashfs::{format::superblock::Superblock, writer::Sink};
 use tokio::sync::mpsc;
 
-use crate::{
-    archive::squashfs::{superblock::Superblock, writer::Sink},
-    transfer::{TransferError, checksum::PartDigests, upload::PartBody},
-};
+use crate::transfer::{TransferError, checksum::PartDigests, upload::PartBody};
 
 type Parts = mpsc::Sender<Result<PartBody, TransferError>>;
 

@@ -1,40 +1,20 @@
-//! What a scan or a writer met, in the words of the protocol.
+//! What a scan decides, and what a backup that failed says.
 
 use std::path::Path;
 
 use sandbox_shared::{
     SandboxError,
     methods::Row,
-    report::{
-        BackupReport, ChangedEntry, DroppedXattr, ExcludedEntry, Exclusion, Listed, UnreadableEntry,
-    },
+    report::{ExcludedEntry, Exclusion, Listed},
 };
+use squashfs::{report::Unreadable, tally::Tally};
 
-use crate::archive::scan::{Observer, Report, Tally, Unreadable};
+use crate::{convert, scan::Observer};
 
-/// Most items of one list of a report.
-const REPORTED: usize = 100;
 /// Most paths of one list of a preview.
 const PREVIEWED: usize = 10_000;
 /// Most bytes of the paths of one list of a preview.
 const PREVIEWED_BYTES: usize = 1 << 20;
-
-/// A report as it is sent.
-pub fn report_of(report: &Report) -> BackupReport {
-    BackupReport {
-        unreadable: listed(&report.unreadable, unreadable_entry),
-        changed: listed(&report.changes, |change| ChangedEntry {
-            path: text(&change.path),
-            change: change.kind,
-        }),
-        other_file_systems: listed(&report.other_file_systems, |path| text(path)),
-        unread_indexes: listed(&report.unread_indexes, |path| text(path)),
-        dropped_xattrs: listed(&report.dropped_xattrs, |(path, name)| DroppedXattr {
-            path: text(path),
-            name: name.clone(),
-        }),
-    }
-}
 
 /// The error of a backup that failed because entries could not be read.
 pub(super) fn unreadable(
@@ -42,30 +22,12 @@ pub(super) fn unreadable(
     message: String,
     unreadable: &Tally<Unreadable>,
 ) -> SandboxError {
-    let listed = listed(unreadable, unreadable_entry);
+    let listed = convert::unreadable(unreadable);
     method
         .failed(format!(
             "{message}. Leave them out with onUnreadable: \"skip\" or excludes"
         ))
         .with("unreadable", serde_json::json!(listed))
-}
-
-fn unreadable_entry(unreadable: &Unreadable) -> UnreadableEntry {
-    UnreadableEntry {
-        path: text(&unreadable.path),
-        error: unreadable.errno.to_string(),
-    }
-}
-
-fn listed<T, U>(tally: &Tally<T>, convert: impl Fn(&T) -> U) -> Listed<U> {
-    Listed {
-        count: tally.count(),
-        first: tally.first().iter().take(REPORTED).map(convert).collect(),
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// Collects what a scan decides, within bounds.
@@ -95,7 +57,7 @@ fn add<T>(list: &mut Listed<T>, bytes: &mut usize, path: &Path, item: impl Fn(St
     list.count += 1;
     *bytes += path.as_os_str().len();
     if list.first.len() < PREVIEWED && *bytes <= PREVIEWED_BYTES {
-        list.first.push(item(text(path)));
+        list.first.push(item(path.to_string_lossy().into_owned()));
     }
 }
 

@@ -19,15 +19,14 @@ use sandbox_shared::{
     selection::check_excludes,
 };
 use serde::Serialize;
+use squashfs::writer::{FileSink, WriteError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failed, Result, about, failed, print};
 use crate::{
-    archive::{
-        scan::{Control, Observer, ScanError},
-        squashfs::writer::{FileSink, WriteError},
-    },
-    backup::{Plan, Wanted, report::report_of},
+    backup::{Plan, Wanted},
+    convert,
+    scan::{Control, Observer, ScanError, Scanned},
 };
 
 /// How often the progress bar is drawn.
@@ -157,13 +156,14 @@ impl Observer for Printer {
 
 fn preview(wanted: &Wanted, control: &Control) -> Result<Outcome> {
     let mut printer = Printer { failed: None };
-    let tree = wanted.scan(&mut printer, control).map_err(not_scanned)?;
+    let scanned = wanted.scan(&mut printer, control);
+    let Scanned { tree, notes } = scanned.map_err(not_scanned)?;
     match printer.failed {
         Some(error) => Err(error),
         None => Ok(Outcome {
             size_bytes: None,
-            counts: tree.counts(),
-            report: report_of(tree.report()),
+            counts: convert::counts(tree.counts(), &notes, tree.report()),
+            report: convert::report(tree.report(), &notes),
         }),
     }
 }
@@ -190,14 +190,14 @@ fn write(plan: &Plan, output: &Path, control: &Control) -> Result<Outcome> {
 fn write_to(plan: &Plan, file: File, old: Option<Metadata>, control: &Control) -> Result<Outcome> {
     let own = [file.metadata().ok(), old].into_iter().flatten();
     let own = own.map(|file| (file.dev(), file.ino())).collect();
-    let tree = plan.wanted.scan_but(own, &mut (), control);
-    let tree = tree.map_err(not_scanned)?;
+    let scanned = plan.wanted.scan_but(own, &mut (), control);
+    let Scanned { tree, notes } = scanned.map_err(not_scanned)?;
     let written = plan.write(&tree, control, &mut FileSink::new(file));
     let summary = written.map_err(not_written)?;
     Ok(Outcome {
         size_bytes: Some(summary.size),
-        counts: summary.counts,
-        report: report_of(&summary.report),
+        counts: convert::counts(summary.counts, &notes, &summary.report),
+        report: convert::report(&summary.report, &notes),
     })
 }
 
@@ -284,8 +284,8 @@ impl Bar {
                 let count =
                     |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
                 bar.set_length(count(&control.scanned_bytes));
-                bar.set_position(count(&control.read_bytes));
-                bar.set_message(format!("{} files", count(&control.archived_files)));
+                bar.set_position(count(&control.writer.read_bytes));
+                bar.set_message(format!("{} files", count(&control.writer.archived_files)));
                 std::thread::sleep(DRAW_EVERY);
             }
         });

@@ -15,7 +15,7 @@ use super::{
     reply::{FOREVER, GENERATION},
     session::{self, Options, Session},
 };
-use crate::archive::squashfs::reader::ReadAt;
+use squashfs::reader::ReadAt;
 
 /// The name of the file.
 pub const NAME: &str = "archive.sqsh";

@@ -57,7 +57,7 @@ use zerocopy::IntoBytes;
 
 use self::{inode::Inode, journal::Journal, store::Store, tree::Tree};
 use super::{Options, Session, lower::Lower};
-use crate::archive::squashfs::reader::Archive;
+use squashfs::reader::Archive;
 
 /// Why a copy-on-write file system could not be served.
 #[derive(Debug, thiserror::Error)]

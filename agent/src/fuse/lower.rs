@@ -12,11 +12,9 @@ use std::{
 
 use fuser::{FileAttr, FileType, INodeNo};
 use rustix::io::Errno;
-
-use crate::archive::squashfs::{
-    NO_TABLE,
+use squashfs::{
+    format::{NO_TABLE, superblock::Superblock},
     reader::{Archive, Attributes, InodeRef, Kind, ReadError, Xattr},
-    superblock::Superblock,
 };
 
 /// FUSE's id of the root.

@@ -20,7 +20,7 @@ use super::{
     reply::{self, NAME_MAX},
     session, xattr,
 };
-use crate::archive::squashfs::reader::Archive;
+use squashfs::reader::Archive;
 
 /// Mounts the tree of `archive` on the directory `mountpoint`.
 ///

@@ -7,6 +7,7 @@ use std::{
 
 use rustix::fs::statvfs;
 use sandbox_shared::{BackupId, Compression, Selection, Strategy};
+use squashfs::writer::FileSink;
 use tokio::runtime::Handle;
 
 use super::{
@@ -15,8 +16,8 @@ use super::{
     strategy::{self, RestoreStrategy},
 };
 use crate::{
-    archive::{scan::Control, squashfs::writer::FileSink},
     backup::{Plan, Wanted},
+    scan::{Control, Scanned},
     state::StateDir,
     transfer::lazy,
 };
@@ -88,8 +89,8 @@ fn tiny_archive(state: &StateDir) -> Result<tempfile::NamedTempFile, MountError>
         compression: Compression::default(),
     };
     let control = Control::default();
-    let tree = plan.wanted.scan(&mut (), &control);
-    let tree = tree.map_err(io::Error::other)?;
+    let scanned = plan.wanted.scan(&mut (), &control);
+    let Scanned { tree, .. } = scanned.map_err(io::Error::other)?;
     let mut sink = FileSink::new(image.reopen()?);
     plan.write(&tree, &control, &mut sink)
         .map_err(io::Error::other)?;

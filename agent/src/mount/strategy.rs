@@ -9,12 +9,13 @@ use std::{
 };
 
 use sandbox_shared::Strategy;
+use squashfs::reader::ReadAt;
 
 use super::{
     MountError,
     record::{Copy, Slot},
 };
-use crate::{archive::squashfs::reader::ReadAt, fuse::Session};
+use crate::fuse::Session;
 
 mod extract;
 mod fuse;

@@ -5,8 +5,7 @@ use std::{io, num::NonZeroU64};
 use md5::Md5;
 use sandbox_shared::{ArchiveChecksum, hex};
 use sha2::{Digest, Sha256};
-
-use crate::archive::squashfs::reader::ReadAt;
+use squashfs::reader::ReadAt;
 
 /// Bytes read at a time.
 const READ: usize = 1 << 20;

@@ -21,11 +21,11 @@ use std::{
 use reqwest::{Url, header::HeaderValue};
 use sandbox_shared::ArchiveChecksum;
 use serde::{Deserialize, Serialize};
+use squashfs::reader::ReadAt;
 use time::OffsetDateTime;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{Store, TransferError, parse_url};
-use crate::archive::squashfs::reader::ReadAt;
 
 mod cache;
 mod flight;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../squashfs_writer/harness.rs"]
+#[path = "../../../squashfs/tests/writer/harness.rs"]
 #[allow(
     dead_code,
     reason = "made for the writer's tests, which need more of it"

@@ -20,7 +20,7 @@ use rustix::{
     fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Uid, XattrFlags},
     io::Errno,
 };
-use sandbox_agent::archive::squashfs::writer;
+use squashfs::writer;
 
 use crate::{
     harness::{self, Snapshot, assert_same, mount_file, noise, set_times, snapshot},

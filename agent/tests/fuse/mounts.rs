@@ -7,12 +7,10 @@ use std::{
 };
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use sandbox_agent::{
-    archive::squashfs::{
-        reader::{Archive, FileSource, Options},
-        writer,
-    },
-    fuse::{self, Session},
+use sandbox_agent::fuse::{self, Session};
+use squashfs::{
+    reader::{Archive, FileSource, Options},
+    writer,
 };
 use tempfile::TempDir;
 

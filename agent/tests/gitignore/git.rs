@@ -10,8 +10,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use sandbox_agent::archive::scan::{
-    self, Control, Exclusion, Observer, Report, ScanError, Selection, Source,
+use sandbox_agent::scan::{
+    self, Control, Exclusion, Notes, Observer, ScanError, Selection, Source,
 };
 
 /// Git in `directory`, with nobody's settings.
@@ -121,7 +121,7 @@ pub(crate) fn kept_by_git(root: &Path) -> BTreeSet<PathBuf> {
 pub(crate) struct Scanned {
     pub(crate) included: BTreeSet<PathBuf>,
     pub(crate) excluded: Vec<(PathBuf, Exclusion)>,
-    pub(crate) report: Report,
+    pub(crate) notes: Notes,
 }
 
 impl Observer for Scanned {
@@ -148,8 +148,7 @@ impl Scanned {
 
 pub(crate) fn scan(source: Source, selection: &Selection) -> Result<Scanned, ScanError> {
     let mut scanned = Scanned::default();
-    let tree = scan::scan(source, selection, &mut scanned, &Control::default())?;
-    scanned.report = tree.report().clone();
+    scanned.notes = scan::scan(source, selection, &mut scanned, &Control::default())?.notes;
     Ok(scanned)
 }
 

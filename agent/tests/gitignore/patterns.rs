@@ -7,7 +7,7 @@ use proptest::{
     prelude::*,
     test_runner::{TestError, TestRunner},
 };
-use sandbox_agent::archive::scan::{ScanError, Selection, Source};
+use sandbox_agent::scan::{ScanError, Selection, Source};
 use tempfile::TempDir;
 
 use crate::git::*;

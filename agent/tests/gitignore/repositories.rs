@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use sandbox_agent::archive::scan::Source;
+use sandbox_agent::scan::Source;
 
 use crate::git::*;
 
@@ -37,7 +37,7 @@ fn repository(root: &Path, init: &[&str]) {
 
 fn assert_kept(root: &Path, files: &[&str]) {
     let scanned = scan_by_git(root);
-    assert!(scanned.report.unread_indexes.is_empty());
+    assert!(scanned.notes.unread_indexes.is_empty());
     let kept: Vec<_> = scanned.files(root).into_iter().collect();
     let mut files: Vec<_> = files.iter().map(Path::new).collect();
     files.sort();
@@ -164,7 +164,7 @@ fn linked_working_trees_and_submodules_have_their_own_index() {
             .looking_into(vec![looked_into.to_owned()]);
         let scanned = scan(source, &gitignore()).unwrap();
         let all = scanned.excluded.is_empty();
-        let unread = scanned.report.unread_indexes.first().to_vec();
+        let unread = scanned.notes.unread_indexes.first().to_vec();
         assert_eq!(all, !unread.is_empty());
         unread
     };
@@ -248,7 +248,7 @@ fn where_an_index_cannot_be_read_nothing_is_left_out() {
             .collect();
         assert_eq!(excluded, ["made.o", "dir/made.o"], "{how}");
         assert_eq!(
-            scanned.report.unread_indexes.first(),
+            scanned.notes.unread_indexes.first(),
             [Path::new("inner")],
             "{how}"
         );
@@ -256,7 +256,7 @@ fn where_an_index_cannot_be_read_nothing_is_left_out() {
         let scanned = scan_by_git(&inner.join("dir"));
         assert!(scanned.excluded.is_empty(), "{how}");
         assert_eq!(
-            scanned.report.unread_indexes.first(),
+            scanned.notes.unread_indexes.first(),
             [Path::new("")],
             "{how}"
         );

@@ -7,7 +7,7 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use sandbox_agent::archive::scan::{Exclusion, Selection, Source};
+use sandbox_agent::scan::{Exclusion, Selection, Source};
 
 use crate::git::*;
 
@@ -191,7 +191,7 @@ proptest! {
                 continue;
             }
             let scanned = scan_by_git(&directory);
-            prop_assert!(scanned.report.unread_indexes.is_empty());
+            prop_assert!(scanned.notes.unread_indexes.is_empty());
             let kept = kept.iter().filter_map(|path| path.strip_prefix(below).ok());
             let kept: BTreeSet<_> = kept.map(Path::to_owned).collect();
             let files = scanned.files(&directory);

@@ -11,11 +11,9 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 use serde::{Deserialize, Serialize};
+use squashfs::reader::{Attributes, Kind};
 
-use crate::{
-    archive::squashfs::reader::{Attributes, Kind},
-    fuse::lower::device_code,
-};
+use crate::fuse::lower::device_code;
 
 /// Extended attributes by their full names.
 pub(super) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;

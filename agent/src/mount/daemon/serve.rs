@@ -11,6 +11,10 @@ use sandbox_shared::{
     ErrorCode, SandboxError,
     methods::{self, Failure},
 };
+use squashfs::{
+    image::ArchiveError,
+    reader::{self, ReadAt},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,10 +22,6 @@ use tokio::{
 
 use super::{Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
-    archive::{
-        ArchiveError,
-        squashfs::reader::{self, ReadAt},
-    },
     config::store_timeout_from_env,
     fuse::Session,
     transfer::{Store, lazy::LazyArchive},

@@ -13,6 +13,7 @@ use rustix::{
     io::Errno,
 };
 use sandbox_shared::{Strategy, report::Listed};
+use squashfs::{image, reader::ReadAt};
 
 use super::{
     super::{
@@ -23,7 +24,7 @@ use super::{
     mounted::cover,
 };
 use crate::{
-    archive::{image, squashfs::reader::ReadAt},
+    convert,
     fuse::Session,
     mount::{
         MountError,
@@ -69,7 +70,7 @@ impl RestoreStrategy for Extract {
         slot.save()?;
         let left_out = image::unpack_into(&slot.archive(), directory)?;
         if let Some(copy) = &mut slot.record.copy {
-            copy.left_out = left_out.into();
+            copy.left_out = convert::left_out(&left_out);
         }
         slot.save()?;
         // All of it is in the copy now.

@@ -3,10 +3,10 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use sandbox_shared::Strategy;
+use squashfs::reader::ReadAt;
 
 use super::mounted::{Mounted, fuse_failed, open};
 use crate::{
-    archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, cow},
     mount::{MountError, record::Slot},
 };

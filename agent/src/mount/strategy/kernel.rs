@@ -8,13 +8,13 @@ use std::{
 };
 
 use sandbox_shared::Strategy;
+use squashfs::reader::ReadAt;
 
 use super::{
     mounted::{Mounted, fuse_failed},
     overlayfs,
 };
 use crate::{
-    archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, archive_file},
     mount::{MountError, record::Slot},
 };

@@ -24,6 +24,10 @@ use rustix::{
     },
 };
 use sandbox_shared::Strategy;
+use squashfs::{
+    image::ArchiveError,
+    reader::{self, Archive, ReadAt},
+};
 
 use super::{
     super::{
@@ -33,10 +37,6 @@ use super::{
     RestoreStrategy,
 };
 use crate::{
-    archive::{
-        ArchiveError,
-        squashfs::reader::{self, Archive, ReadAt},
-    },
     fuse::Session,
     mount::{
         MountError,

@@ -3,13 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use sandbox_shared::Strategy;
+use squashfs::reader::ReadAt;
 
 use super::{
     mounted::{Mounted, fuse_failed, open},
     overlayfs,
 };
 use crate::{
-    archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, view},
     mount::{MountError, record::Slot},
 };
