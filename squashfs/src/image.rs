@@ -1,58 +1,22 @@
-//! What can be done with a finished archive in a file: describing, listing,
+//! What can be done with a finished archive as a whole: describing, listing,
 //! verifying and unpacking it. All of it blocks.
-
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
 
 use crate::{
     format::superblock::Superblock,
-    reader::{self, Archive, FileSource, Kind, Options, ReadError, Walk},
+    reader::{Archive, Kind, ReadError, Walk},
 };
 
+#[cfg(feature = "native")]
+mod file;
+#[cfg(feature = "native")]
 mod unpack;
 mod verify;
 
+#[cfg(feature = "native")]
+pub use file::{ArchiveError, describe, list, open, read_through};
+#[cfg(feature = "native")]
 pub use unpack::{LeftOut, unpack, unpack_into};
-pub use verify::{Examination, examine, read_through, verify};
-
-/// Why an archive is not what was expected.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveError {
-    /// The file cannot be opened.
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said about it.
-        source: io::Error,
-    },
-    /// It is none, or it is damaged.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// It cannot be unpacked.
-    #[error("cannot unpack {}: {source}", path.display())]
-    Unwritable {
-        /// What was to be made, below the directory that is unpacked to.
-        path: PathBuf,
-        /// What the operating system said about it.
-        source: io::Error,
-    },
-    /// There is not enough room.
-    #[error("{needed} bytes are needed to unpack the archive, but only {available} are free")]
-    NoSpace {
-        /// Bytes.
-        needed: u64,
-        /// Bytes.
-        available: u64,
-    },
-    /// A file of our own failed.
-    #[error("{0}")]
-    Local(#[from] io::Error),
-}
+pub use verify::{Examination, examine, verify};
 
 /// What a superblock says, for people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,26 +48,6 @@ impl From<&Superblock> for Description {
     }
 }
 
-fn source(image: &Path) -> Result<FileSource, ArchiveError> {
-    FileSource::open(image).map_err(|source| ArchiveError::Unreadable {
-        path: image.to_owned(),
-        source,
-    })
-}
-
-/// Opens the archive in a file.
-pub fn open(image: &Path) -> Result<Archive, ArchiveError> {
-    let source = Arc::new(source(image)?);
-    Ok(Archive::open(source, &Options::default())?)
-}
-
-/// Reads the superblock of an archive, which also says whether it is one and
-/// whether its end is there.
-pub fn describe(image: &Path) -> Result<Description, ArchiveError> {
-    let superblock = reader::read_superblock(&source(image)?)?;
-    Ok(Description::from(&superblock))
-}
-
 /// Names in an image, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -129,10 +73,12 @@ impl Listing {
     }
 }
 
-/// Counts the names in an image.
-pub fn list(image: &Path) -> Result<Listing, ArchiveError> {
-    let archive = open(image)?;
-    let walk = Walk::new(&archive);
+/// Counts the names in an archive.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn count(archive: &Archive) -> Result<Listing, ReadError> {
+    let walk = Walk::new(archive);
     let mut counts = Listing::default();
     let mut pending = vec![archive.root()];
     counts.count(Kind::Directory);

@@ -11,6 +11,10 @@
 //!   is held while bytes are read or decompressed. Threads that want the same
 //!   block wait for one of them to decode it.
 //! * **Bounded memory**: see [`Options`].
+//! * **No I/O of its own**: it only asks the source for ranges. A source that does not
+//!   have one yet says so, and [`ReadError::Missing`] names it: whoever cannot wait in
+//!   the middle of a call fetches the range, hands it to the source ([`Fetched`]) and
+//!   makes the same call again.
 //!
 //! Names of directories are in ascending order, as the format demands, so a name
 //! occurs once. That directories form a tree is not checked here: whoever walks
@@ -42,10 +46,14 @@ mod xattrs;
 pub use directory::{DirEntry, ReadDir};
 pub use error::ReadError;
 pub use inode::{Attributes, InodeRef, Kind};
-pub use source::{FileSource, ReadAt};
+#[cfg(feature = "native")]
+pub use source::FileSource;
+pub use source::{Fetched, ReadAt};
 pub use xattrs::Xattr;
 
-pub(crate) use content::{Pieces, Scratch, Stored};
+#[cfg(feature = "native")]
+pub(crate) use content::Scratch;
+pub(crate) use content::{Pieces, Stored};
 pub(crate) use store::StoredBlock;
 pub(crate) use walk::Walk;
 
@@ -220,7 +228,7 @@ pub fn read_superblock(source: &dyn ReadAt) -> Result<Superblock, ReadError> {
     let mut bytes = [0; Superblock::SIZE];
     source
         .read_exact_at(&mut bytes, 0)
-        .map_err(|source| ReadError::Source { at: 0, source })?;
+        .map_err(|error| ReadError::of_source(error, 0, Superblock::SIZE))?;
     Superblock::parse(&bytes, size).map_err(|invalid| ReadError::NotAnArchive(invalid.0))
 }
 

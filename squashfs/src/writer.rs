@@ -1,6 +1,6 @@
 //! Writing an archive as a stream.
 //!
-//! [`write`] takes a [`Tree`] and gives bytes to a [`Sink`], strictly in order,
+//! [`write()`] takes a [`Tree`] and gives bytes to a [`Sink`], strictly in order,
 //! the superblock last. Guarantees:
 //!
 //! * **Deterministic.** The same tree and options give the same bytes, whatever

@@ -3,22 +3,19 @@
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
-    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use super::{ArchiveError, Listing};
+use super::Listing;
 use crate::reader::{Archive, InodeRef, Kind, ReadError, Stored, StoredBlock, Walk};
 
-/// Reads everything that is in an image: see [`verify`].
-pub fn read_through(image: &Path) -> Result<(), ArchiveError> {
-    Ok(verify(&super::open(image)?)?)
-}
-
 /// Reads all metadata, and each block of content once, on all cores.
+///
+/// # Errors
+/// The first damage that was found, or what the source fails with.
 pub fn verify(archive: &Archive) -> Result<(), ReadError> {
     let Examination { damage, .. } = examine(archive, 1, &AtomicU64::new(0));
     damage.into_iter().next().map_or(Ok(()), Err)
@@ -81,7 +78,8 @@ fn check(
         let mut content = Vec::new();
         while let Some((block, length)) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = length.check(archive, *block, &mut content) {
-                let goes_on = !matches!(error, ReadError::Source { .. });
+                let goes_on =
+                    !matches!(error, ReadError::Source { .. } | ReadError::Missing { .. });
                 let mut damage = damage.lock().unwrap_or_else(PoisonError::into_inner);
                 damage.push(error);
                 if !goes_on || damage.len() >= most {
@@ -222,7 +220,7 @@ impl<'a> Survey<'a> {
                 Stored::Block(block) => (block, Length::Exactly(piece.length)),
                 Stored::Fragment { number, start } => (
                     self.archive.fragment(number)?,
-                    Length::AtLeast(start as usize + piece.length),
+                    Length::AtLeast((start as usize).saturating_add(piece.length)),
                 ),
             };
             let known = self.blocks.entry(block).or_insert(length);

@@ -38,6 +38,7 @@ pub(crate) enum Stored {
 }
 
 /// Room for [`Archive::piece_content`], to be used again.
+#[cfg(feature = "native")]
 #[derive(Default)]
 pub(crate) struct Scratch {
     bytes: Vec<u8>,
@@ -251,15 +252,13 @@ impl Archive {
             }
             Stored::Fragment { number, start } => {
                 let block = self.fragment(number)?;
-                let start = start as usize;
                 if block.size.is_raw() {
-                    let length = block.size.stored() as usize;
-                    check_tail(block, start + piece.length, length)?;
-                    self.read_raw(block, (start + skip) as u64, buffer)?;
+                    check_tail(block, start, piece.length, block.size.stored() as usize)?;
+                    self.read_raw(block, u64::from(start) + skip as u64, buffer)?;
                 } else {
                     let content = self.store.block(block, self.store.block_size())?;
-                    check_tail(block, start + piece.length, content.len())?;
-                    let start = start + skip;
+                    check_tail(block, start, piece.length, content.len())?;
+                    let start = start as usize + skip;
                     buffer.copy_from_slice(&content[start..start + buffer.len()]);
                 }
             }
@@ -275,6 +274,7 @@ impl Archive {
     }
 
     /// All of a piece, past the cache but for fragments; `None` for a hole.
+    #[cfg(feature = "native")]
     pub(crate) fn piece_content<'s>(
         &self,
         piece: &Piece,
@@ -294,8 +294,8 @@ impl Archive {
                     scratch.fragment = Some((block, content));
                 }
                 let content = scratch.fragment.as_ref().map_or(&[][..], |(_, c)| c);
+                check_tail(block, start, piece.length, content.len())?;
                 let start = start as usize;
-                check_tail(block, start + piece.length, content.len())?;
                 Ok(Some(&content[start..start + piece.length]))
             }
         }
@@ -361,8 +361,14 @@ fn check_length(block: StoredBlock, expected: usize, found: usize) -> Result<(),
     Ok(())
 }
 
-fn check_tail(block: StoredBlock, needed: usize, found: usize) -> Result<(), ReadError> {
-    if needed > found {
+/// Whether `length` bytes from `start` on are in a fragment of `found` bytes.
+fn check_tail(
+    block: StoredBlock,
+    start: u32,
+    length: usize,
+    found: usize,
+) -> Result<(), ReadError> {
+    if u64::from(start) + length as u64 > found as u64 {
         let what = "a file's end lies beyond its fragment";
         return Err(ReadError::damaged(what, block.position));
     }

@@ -1,6 +1,5 @@
 //! What an inode says about a file.
 
-use rustix::fs::makedev;
 use zerocopy::little_endian::U32;
 
 use super::{Archive, ReadError, metadata::Cursor};
@@ -322,16 +321,28 @@ fn decode_device(packed: u32) -> u64 {
     makedev(major, minor)
 }
 
+/// A device number as `st_rdev` has it on Linux: `gnu_dev_makedev`.
+fn makedev(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (u64::from(major), u64::from(minor));
+    (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn devices_are_unpacked() {
-        assert_eq!(decode_device(0x0103), makedev(1, 3));
-        assert_eq!(
-            decode_device(0xfff0_0000 | 0xf_ff00 | 0xff),
-            makedev(4095, 0xf_ffff)
-        );
+        assert_eq!(decode_device(0x0103), 0x0103);
+        assert_eq!(decode_device(0xfff0_0000 | 0xf_ff00 | 0xff), 0xffff_ffff);
+        assert_eq!(makedev(0xabc_def0, 0x1234_5678), 0xabc_d123_456e_f078);
+    }
+
+    #[cfg(feature = "native")]
+    #[test]
+    fn devices_are_as_the_system_has_them() {
+        for (major, minor) in [(1, 3), (4095, 0xf_ffff), (0xabc_def0, 0x1234_5678)] {
+            assert_eq!(makedev(major, minor), rustix::fs::makedev(major, minor));
+        }
     }
 }

@@ -1,6 +1,12 @@
 //! Where an archive's bytes come from.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
+#[cfg(feature = "native")]
+use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 /// Bytes that can be read at any position, from several threads at once.
 pub trait ReadAt: Send + Sync {
@@ -10,18 +16,22 @@ pub trait ReadAt: Send + Sync {
     /// Fills `buffer` from byte `offset` on.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] if the source ends first, and whatever
-    /// the source fails with.
+    /// [`io::ErrorKind::UnexpectedEof`] if the source ends first;
+    /// [`io::ErrorKind::WouldBlock`] if it does not have all of these bytes yet, of
+    /// which comes [`ReadError::Missing`](super::ReadError::Missing); and whatever
+    /// else the source fails with.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
 /// An archive in a file.
+#[cfg(feature = "native")]
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
     size: u64,
 }
 
+#[cfg(feature = "native")]
 impl FileSource {
     /// Opens the file at `path`.
     ///
@@ -41,6 +51,7 @@ impl FileSource {
     }
 }
 
+#[cfg(feature = "native")]
 impl ReadAt for FileSource {
     fn size(&self) -> u64 {
         self.size
@@ -48,6 +59,68 @@ impl ReadAt for FileSource {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// An archive of which only those bytes are here that were fetched and handed over.
+#[derive(Debug)]
+pub struct Fetched {
+    size: u64,
+    /// By their position. They may overlap.
+    pieces: RwLock<BTreeMap<u64, Vec<u8>>>,
+}
+
+impl Fetched {
+    /// An archive of `size` bytes, of which none is here.
+    pub const fn new(size: u64) -> Self {
+        Self {
+            size,
+            pieces: RwLock::new(BTreeMap::new()),
+        }
+    }
+
+    /// Takes what was fetched from byte `offset` on, which may be more than the range
+    /// that was missing. It is kept until [`Self::clear`].
+    pub fn insert(&self, offset: u64, bytes: Vec<u8>) {
+        let mut pieces = self.pieces.write().unwrap_or_else(PoisonError::into_inner);
+        match pieces.get(&offset) {
+            Some(known) if known.len() >= bytes.len() => {}
+            _ => drop(pieces.insert(offset, bytes)),
+        }
+    }
+
+    /// Forgets all bytes. What the reader has in its cache is not asked for again.
+    pub fn clear(&self) {
+        let mut pieces = self.pieces.write().unwrap_or_else(PoisonError::into_inner);
+        pieces.clear();
+    }
+}
+
+impl ReadAt for Fetched {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let pieces = self.pieces.read().unwrap_or_else(PoisonError::into_inner);
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let at = offset + filled as u64;
+            // Of those that begin before it, a long one may be behind shorter ones.
+            let here = pieces.range(..=at).rev().find_map(|(start, bytes)| {
+                let skip = usize::try_from(at - start).ok()?;
+                bytes.get(skip..).filter(|rest| !rest.is_empty())
+            });
+            let here = here.ok_or(io::ErrorKind::WouldBlock)?;
+            let now = here.len().min(buffer.len() - filled);
+            buffer[filled..filled + now].copy_from_slice(&here[..now]);
+            filled += now;
+        }
+        Ok(())
     }
 }
 
@@ -109,5 +182,30 @@ mod tests {
             let error = bytes.read_exact_at(&mut buffer, offset).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{offset}");
         }
+    }
+
+    #[test]
+    fn pieces_are_put_together() {
+        let fetched = Fetched::new(100);
+        let mut buffer = [0; 6];
+        let mut read = |offset| {
+            let read = fetched.read_exact_at(&mut buffer, offset);
+            read.map(|()| buffer).map_err(|error| error.kind())
+        };
+        assert_eq!(read(0), Err(io::ErrorKind::WouldBlock));
+        fetched.insert(0, b"01".to_vec());
+        fetched.insert(4, b"45678".to_vec());
+        fetched.insert(6, b"6".to_vec());
+        assert_eq!(read(0), Err(io::ErrorKind::WouldBlock));
+        fetched.insert(1, b"123".to_vec());
+        fetched.insert(1, b"1".to_vec());
+        assert_eq!(read(0), Ok(*b"012345"));
+        assert_eq!(read(3), Ok(*b"345678"));
+        assert_eq!(read(4), Err(io::ErrorKind::WouldBlock));
+        for offset in [95, 100, u64::MAX] {
+            assert_eq!(read(offset), Err(io::ErrorKind::UnexpectedEof), "{offset}");
+        }
+        fetched.clear();
+        assert_eq!(read(0), Err(io::ErrorKind::WouldBlock));
     }
 }

@@ -86,12 +86,15 @@ impl Store {
         let end = superblock.bytes_used.get();
         let tables_start = superblock.inode_table.get();
         let length = end - tables_start;
-        let tables = if length <= options.preload_bytes {
-            let mut tables = vec![0; length as usize];
-            read_exact(&*source, &mut tables, tables_start)?;
-            Some(tables)
-        } else {
-            None
+        let length = usize::try_from(length).ok();
+        let preloaded = length.filter(|&length| length as u64 <= options.preload_bytes);
+        let tables = match preloaded {
+            Some(length) => {
+                let mut tables = vec![0; length];
+                read_exact(&*source, &mut tables, tables_start)?;
+                Some(tables)
+            }
+            None => None,
         };
         // A block is kept only if its shard has room for it, so large blocks
         // need few shards.
@@ -286,7 +289,8 @@ where
 }
 
 fn read_exact(source: &dyn ReadAt, buffer: &mut [u8], at: u64) -> Result<(), ReadError> {
+    let length = buffer.len();
     source
         .read_exact_at(buffer, at)
-        .map_err(|source| ReadError::Source { at, source })
+        .map_err(|error| ReadError::of_source(error, at, length))
 }
