@@ -23,7 +23,7 @@ use crate::{
     },
     config::{Config, cache_bytes_from_env, state_dir_from_env, store_timeout_from_env},
     init,
-    mount::{Mounts, Restore, Source, daemon},
+    restore::{Mounts, Restore, Source, daemon},
     server,
     state::StateDir,
     token,

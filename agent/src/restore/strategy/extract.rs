@@ -25,11 +25,11 @@ use super::{
 use crate::{
     archive::{image, squashfs::reader::ReadAt},
     fuse::Session,
-    mount::{
-        MountError,
-        record::{Copy, Slot, identity},
-    },
     paths::place::{Place, proc_path},
+    restore::{
+        MountError,
+        slot::{Copy, Slot, identity},
+    },
 };
 
 #[derive(Debug)]

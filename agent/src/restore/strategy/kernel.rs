@@ -16,7 +16,7 @@ use super::{
 use crate::{
     archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, archive_file},
-    mount::{MountError, record::Slot},
+    restore::{MountError, slot::Slot},
 };
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{
     MountError, daemon,
-    record::{Record, Slot},
+    slot::{Record, Slot},
     strategy::{self, RestoreStrategy},
 };
 use crate::{

@@ -22,7 +22,7 @@ use tokio::{
     process::Command,
 };
 
-use super::{MountError, record::Slot};
+use super::{MountError, slot::Slot};
 use crate::transfer::{TransferError, lazy};
 
 pub mod serve;

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::super::removal::system;
-use crate::mount::{MountError, record::Slot};
+use crate::restore::{MountError, slot::Slot};
 
 /// Device nodes of an archive do not work, whatever the strategy.
 const FLAGS: MountFlags = MountFlags::NODEV;

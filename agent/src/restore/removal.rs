@@ -8,7 +8,7 @@ use rustix::{
     mount::{UnmountFlags, unmount},
 };
 
-use super::{MountError, daemon, record::Slot, table, users::User};
+use super::{MountError, daemon, slot::Slot, table, users::User};
 use crate::paths::place::{self, Place};
 
 impl Slot {

@@ -12,7 +12,7 @@ use sandbox_shared::Strategy;
 
 use super::{
     MountError,
-    record::{Copy, Slot},
+    slot::{Copy, Slot},
 };
 use crate::{archive::squashfs::reader::ReadAt, fuse::Session};
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, view},
-    mount::{MountError, record::Slot},
+    restore::{MountError, slot::Slot},
 };
 
 #[derive(Debug)]

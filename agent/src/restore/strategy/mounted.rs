@@ -38,11 +38,11 @@ use crate::{
         squashfs::reader::{self, Archive, ReadAt},
     },
     fuse::Session,
-    mount::{
-        MountError,
-        record::{Copy, Slot},
-    },
     paths::place::{Place, proc_path},
+    restore::{
+        MountError,
+        slot::{Copy, Slot},
+    },
 };
 
 /// Times that a mount which has been moved is looked for.

@@ -8,7 +8,7 @@ use super::mounted::{Mounted, fuse_failed, open};
 use crate::{
     archive::squashfs::reader::ReadAt,
     fuse::{Options, Session, cow},
-    mount::{MountError, record::Slot},
+    restore::{MountError, slot::Slot},
 };
 
 #[derive(Debug)]
