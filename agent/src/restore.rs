@@ -43,6 +43,7 @@ mod slot;
 mod strategy;
 mod supervise;
 mod table;
+mod target;
 mod transaction;
 mod users;
 
@@ -178,8 +179,8 @@ impl Mounts {
     /// How a restored directory is. Fails where this process lacks what it
     /// takes to look.
     async fn look_at(&self, slot: Slot) -> Result<MountStatus, MountError> {
-        let mut status = slot.status(MountState::Lost);
-        if slot.strategy.is_lazy() {
+        let mut status = status(&slot, MountState::Lost);
+        if strategy::of(&slot).is_lazy() {
             let progress = match daemon::progress(&slot).await {
                 Ok(progress) => progress,
                 Err(MountError::Local(error)) if daemon::is_unknown(&error) => {
@@ -201,7 +202,7 @@ impl Mounts {
             }
         }
         // A file system that hangs must not hang us.
-        let look = blocking(move || Ok(slot.strategy.is_current(&slot)?));
+        let look = blocking(move || Ok(strategy::of(&slot).is_current(&slot)?));
         if let Ok(current) = tokio::time::timeout(PATIENCE, look).await
             && current?
         {
@@ -214,6 +215,25 @@ impl Mounts {
         self.addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of a restored directory without asking its daemon.
+fn status(slot: &Slot, state: MountState) -> MountStatus {
+    let record = &slot.record;
+    let is_whole = !strategy::of(slot).is_lazy();
+    let copy = record.copy.as_ref();
+    MountStatus {
+        id: record.id.clone(),
+        dir: record.dir.clone(),
+        strategy: record.strategy,
+        state,
+        size_bytes: record.size_bytes,
+        cached_bytes: if is_whole { record.size_bytes } else { 0 },
+        verified: is_whole && record.checksum.is_some(),
+        url_expires_at: None,
+        problem: None,
+        left_out: copy.map(|copy| copy.left_out.clone()).unwrap_or_default(),
     }
 }
 

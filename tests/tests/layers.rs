@@ -13,15 +13,15 @@ use std::{
     path::Path,
 };
 
+use sandbox_toolbox::project;
 use syn::{
     Attribute, Item, ItemMod, ItemUse, UseTree,
     visit::{self, Visit},
 };
-use xtask::project;
 
 /// The crates, and the modules of their roots from the top down, where an order
 /// is declared. A module that is not in it may be anywhere.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 9] = [
     (
         "worker",
         &[
@@ -45,6 +45,9 @@ const CRATES: [(&str, &[&str]); 6] = [
     ("agent", &[]),
     ("sandboxctl", &[]),
     ("client/rust", &[]),
+    ("bench", &[]),
+    ("local-host", &[]),
+    ("toolbox", &[]),
     ("xtask", &[]),
 ];
 

@@ -127,7 +127,7 @@ fn probe(
 fn attempt(state: &StateDir, capability: &Capability, archive: &Path) -> Result<(), MountError> {
     let size_bytes = archive.metadata()?.len();
     let strategy = capability.strategy;
-    let mut slot = Slot::create(state, strategy, |dir| Record {
+    let mut slot = Slot::create(state, |dir| Record {
         id: BackupId::from_random([0; 16]),
         dir: String::new(),
         target: dir.join("target"),

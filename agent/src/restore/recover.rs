@@ -2,7 +2,7 @@
 
 use sandbox_shared::protocol::MountState;
 
-use super::{MountError, Mounts, blocking, slot::Slot};
+use super::{MountError, Mounts, blocking, slot::Slot, strategy};
 use crate::state::StateDir;
 
 impl Mounts {
@@ -49,7 +49,7 @@ impl Mounts {
 /// Attaches slots, the last one first.
 pub(super) fn attach_all(slots: Vec<&Slot>) {
     for slot in slots.into_iter().rev() {
-        if let Err(error) = slot.strategy.attach(slot) {
+        if let Err(error) = strategy::of(slot).attach(slot) {
             crate::log::warn(format_args!(
                 "{} could not be put back: {error}",
                 slot.record.dir
@@ -63,11 +63,11 @@ pub(super) fn attach_all(slots: Vec<&Slot>) {
 fn put_back(slots: &[Slot]) {
     let (attached, mut detached): (Vec<&Slot>, Vec<&Slot>) = slots
         .iter()
-        .partition(|slot| slot.strategy.is_attached(slot).unwrap_or(true));
+        .partition(|slot| strategy::of(slot).is_attached(slot).unwrap_or(true));
     // What is there has taken its place, or hides that.
     detached.retain(|slot| {
         let hides = |other: &&Slot| slot.record.target.starts_with(&other.record.target);
-        slot.strategy.is_built(slot).unwrap_or(false) && !attached.iter().any(hides)
+        strategy::of(slot).is_built(slot).unwrap_or(false) && !attached.iter().any(hides)
     });
     detached.sort_by_key(|slot| std::cmp::Reverse(slot.record.target.components().count()));
     attach_all(detached);

@@ -15,12 +15,10 @@ use rustix::{
 };
 use sandbox_shared::{
     ArchiveChecksum, BackupId, Strategy,
-    protocol::{MountState, MountStatus},
     report::{LeftOutEntry, Listed},
 };
 use serde::{Deserialize, Serialize};
 
-use super::strategy::{self, RestoreStrategy};
 use crate::{
     state::{StateDir, check_private, private_dir},
     transfer::lazy::Description,
@@ -87,18 +85,13 @@ pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
 pub(super) struct Slot {
     pub(super) dir: PathBuf,
     pub(super) record: Record,
-    pub(super) strategy: &'static dyn RestoreStrategy,
     _lock: Option<Arc<File>>,
 }
 
 impl Slot {
     /// A new one. `fill` completes the record, which is written before
     /// anything else happens. Blocks.
-    pub(super) fn create(
-        state: &StateDir,
-        strategy: &'static dyn RestoreStrategy,
-        fill: impl FnOnce(&Path) -> Record,
-    ) -> io::Result<Self> {
+    pub(super) fn create(state: &StateDir, fill: impl FnOnce(&Path) -> Record) -> io::Result<Self> {
         // Until it is locked itself, it would look like something left behind.
         let _lock = state.lock()?;
         let dir = tempfile::Builder::new()
@@ -116,7 +109,6 @@ impl Slot {
         }
         let slot = Self {
             record,
-            strategy,
             dir: dir.path().to_owned(),
             _lock: Some(Arc::new(lock)),
         };
@@ -134,10 +126,8 @@ impl Slot {
 
     /// The one at `dir`.
     pub(super) fn load(dir: &Path) -> io::Result<Self> {
-        let record: Record = serde_json::from_slice(&std::fs::read(dir.join(FILE))?)?;
         Ok(Self {
-            strategy: strategy::by_name(record.strategy).ok_or(io::ErrorKind::InvalidData)?,
-            record,
+            record: serde_json::from_slice(&std::fs::read(dir.join(FILE))?)?,
             dir: dir.to_owned(),
             _lock: None,
         })
@@ -207,25 +197,6 @@ impl Slot {
         self.save()?;
         self._lock = None;
         Ok(())
-    }
-
-    /// What is known of it without asking its daemon.
-    pub(super) fn status(&self, state: MountState) -> MountStatus {
-        let record = &self.record;
-        let is_whole = !self.strategy.is_lazy();
-        let copy = record.copy.as_ref();
-        MountStatus {
-            id: record.id.clone(),
-            dir: record.dir.clone(),
-            strategy: record.strategy,
-            state,
-            size_bytes: record.size_bytes,
-            cached_bytes: if is_whole { record.size_bytes } else { 0 },
-            verified: is_whole && record.checksum.is_some(),
-            url_expires_at: None,
-            problem: None,
-            left_out: copy.map(|copy| copy.left_out.clone()).unwrap_or_default(),
-        }
     }
 
     /// What is known of the archive.

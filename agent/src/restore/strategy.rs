@@ -31,9 +31,12 @@ pub(super) static ALL: [&dyn RestoreStrategy; 4] = [
     &extract::Extract,
 ];
 
-/// The one that is called `name`; none if this agent does not know it.
-pub(super) fn by_name(name: Strategy) -> Option<&'static dyn RestoreStrategy> {
-    ALL.into_iter().find(|strategy| strategy.name() == name)
+/// That of a slot.
+pub(super) fn of(slot: &Slot) -> &'static dyn RestoreStrategy {
+    let name = slot.record.strategy;
+    let known = ALL.into_iter().find(|strategy| strategy.name() == name);
+    // A record with a name that this agent does not know cannot be read.
+    known.unwrap_or(&extract::Extract)
 }
 
 /// How a restored directory is built in its slot, put in the place of its target,

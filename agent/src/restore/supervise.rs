@@ -11,7 +11,7 @@ use sandbox_shared::{
     protocol::{MountState, RenewUrl},
 };
 
-use super::{Address, MountError, Mounts, Slot, blocking, daemon};
+use super::{Address, MountError, Mounts, Slot, blocking, daemon, strategy};
 
 /// Daemons of a directory that may die one soon after the other before there is
 /// a pause: what kills them may do so for ever.
@@ -33,7 +33,7 @@ impl Mounts {
     /// Serves a directory anew whenever its daemon dies, until it is taken away.
     /// One that is unpacked has none.
     pub(super) fn watch(&self, slot: Slot) {
-        if !slot.strategy.is_lazy() {
+        if !strategy::of(&slot).is_lazy() {
             return;
         }
         let mounts = self.clone();
@@ -86,7 +86,7 @@ impl Mounts {
         };
         let found = blocking(move || {
             // One that was not attached in the end serves nobody.
-            if is_served && slot.strategy.is_current(&slot)? {
+            if is_served && strategy::of(&slot).is_current(&slot)? {
                 return Ok(None);
             }
             slot.stop_serving()?;
@@ -128,7 +128,7 @@ impl Mounts {
             .into_iter()
             .find(|slot| slot.record.complete && slot.record.dir == dir && slot.record.id == id)
             .ok_or(MountError::NotMounted(dir))?;
-        if !slot.strategy.is_lazy() {
+        if !strategy::of(&slot).is_lazy() {
             return Err(SandboxError::invalid_request(format!(
                 "{} is unpacked: it needs no URL",
                 slot.record.dir
@@ -145,6 +145,7 @@ impl Mounts {
 
 /// Builds a directory whose mount has died again, and puts it in its place.
 fn rebuild(slot: &mut Slot) -> Result<(), MountError> {
-    slot.strategy.build(slot)?;
-    slot.strategy.replace_dead(slot)
+    let strategy = strategy::of(slot);
+    strategy.build(slot)?;
+    strategy.replace_dead(slot)
 }

@@ -17,6 +17,7 @@ use super::{
     daemon::Address,
     recover::{attach_all, discard_failed},
     slot::{Record, Slot},
+    status, strategy,
 };
 use crate::{
     paths::{
@@ -114,7 +115,7 @@ impl Mounts {
                     "what a failed restore has left could not be removed: {error}"
                 ));
             }
-            let slot = Slot::create(&mounts.state, strategy, |slot| Record {
+            let slot = Slot::create(&mounts.state, |slot| Record {
                 copy: strategy.copy(&target, slot),
                 id,
                 dir: dir.into(),
@@ -164,7 +165,7 @@ impl Mounts {
         }
         self.watch(slot.clone());
         // It has succeeded, even if this process cannot see so now.
-        let attached = slot.status(MountState::Active);
+        let attached = status(&slot, MountState::Active);
         Ok(self.look_at(slot).await.unwrap_or(attached))
     }
 
@@ -202,12 +203,12 @@ impl Mounts {
         older.retain(|old| old.record.target.starts_with(&target));
         older.sort_by_key(|old| std::cmp::Reverse(old.record.target.components().count()));
         for old in &older {
-            if let Err(error) = old.strategy.detach(old, force) {
+            if let Err(error) = strategy::of(old).detach(old, force) {
                 reattach(&older);
                 return Err(error);
             }
         }
-        let done = slot.strategy.attach(slot).and_then(|()| {
+        let done = strategy::of(slot).attach(slot).and_then(|()| {
             // The directories that an older restore has made are ours now.
             for old in older.iter().filter(|old| old.record.target == target) {
                 slot.record
@@ -217,7 +218,7 @@ impl Mounts {
             Ok(slot.complete()?)
         });
         if let Err(error) = done {
-            slot.strategy.detach(slot, true)?;
+            strategy::of(slot).detach(slot, true)?;
             reattach(&older);
             return Err(error);
         }
@@ -248,7 +249,8 @@ fn make_target(slot: &mut Slot) -> io::Result<()> {
 
 /// Puts back what was detached. The slots are in the order in which they were.
 fn reattach(slots: &[Slot]) {
-    let is_detached =
-        |slot: &&Slot| slot.record.complete && !slot.strategy.is_attached(slot).unwrap_or(false);
+    let is_detached = |slot: &&Slot| {
+        slot.record.complete && !strategy::of(slot).is_attached(slot).unwrap_or(false)
+    };
     attach_all(slots.iter().filter(is_detached).collect());
 }

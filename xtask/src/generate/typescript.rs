@@ -7,7 +7,8 @@ use sandbox_shared::methods::{Argument, Row};
 use serde_json::{Map, Value, json};
 
 use super::contract::{Contract, Described, SCHEMAS, Type, drop_null_of_optional};
-use crate::{project, setup::NodeTools};
+use crate::setup::NodeTools;
+use sandbox_toolbox::project;
 
 const HEADER: &str = "\
 // Made by `cargo xtask generate` from shared/src: the types of the contract, and

@@ -16,7 +16,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use super::{Address, Answer, MountError, PAUSE, Request, Slot, line};
+use super::{super::strategy, Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
     archive::{
         ArchiveError,
@@ -93,7 +93,7 @@ async fn open(dir: &Path, address: &str) -> Result<Serving, MountError> {
     let source = Arc::clone(&archive);
     let mounting = tokio::task::spawn_blocking(move || {
         prefetch_tables(&source)?;
-        Ok((slot.socket(), slot.strategy.serve(&slot, source)?))
+        Ok((slot.socket(), strategy::of(&slot).serve(&slot, source)?))
     });
     let (socket, session) = mounting
         .await

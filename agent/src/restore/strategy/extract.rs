@@ -16,7 +16,7 @@ use sandbox_shared::{Strategy, report::Listed};
 
 use super::{
     super::{
-        removal::{find, not_used, remove_if_empty, system, unmount_or_detach},
+        target::{find, not_used, remove_if_empty, system, unmount_or_detach},
         users,
     },
     RestoreStrategy,
@@ -110,7 +110,7 @@ impl RestoreStrategy for Extract {
         if let Some(place) = find(target)?
             && is_copy(slot, &place)
         {
-            not_used(slot, users::of_directory(target), force)?;
+            not_used(&slot.record.dir, users::of_directory(target), force)?;
             match find(&self.built_at(slot))?.is_some_and(|place| is_copy(slot, &place)) {
                 // It covers the target.
                 true => unmount_or_detach(&place.path())?,
@@ -157,7 +157,7 @@ fn is_copy(slot: &Slot, place: &Place) -> bool {
 
 /// Exchanges the target with the copy, which is beside it.
 fn exchange(slot: &Slot, target: &Place) -> Result<(), MountError> {
-    let copy = slot.strategy.built_at(slot);
+    let copy = Extract.built_at(slot);
     let copy = copy.file_name().unwrap_or_default();
     target.exchange(copy).map_err(|errno| match errno {
         Errno::BUSY | Errno::XDEV | Errno::INVAL => MountError::CannotReplace {

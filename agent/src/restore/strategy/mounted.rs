@@ -27,8 +27,9 @@ use sandbox_shared::Strategy;
 
 use super::{
     super::{
-        removal::{find, not_used, system, unmount_or_detach},
-        table, users,
+        table,
+        target::{find, not_used, system, unmount_or_detach},
+        users,
     },
     RestoreStrategy,
 };
@@ -134,7 +135,7 @@ impl<T: Mounted> RestoreStrategy for T {
             }
             match unmount(place.path(), UnmountFlags::NOFOLLOW) {
                 Err(Errno::BUSY) => {
-                    not_used(slot, users::of_mount(mounted.id), force)?;
+                    not_used(&slot.record.dir, users::of_mount(mounted.id), force)?;
                     unmount_or_detach(&place.path())?;
                 }
                 unmounted => unmounted.map_err(system("unmount"))?,

@@ -16,7 +16,7 @@ use rustix::{
     mount::MountFlags,
 };
 
-use super::super::removal::system;
+use super::super::target::system;
 use crate::restore::{MountError, slot::Slot};
 
 /// Device nodes of an archive do not work, whatever the strategy.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Common, measure::Spread, reference, tree::cores};
-use crate::{process, project};
+use sandbox_toolbox::{process, project};
 
 /// A table, as Markdown.
 pub(super) struct Table {
@@ -90,7 +90,7 @@ impl Machine {
                 * 1024,
             kernel: said("uname", &["--kernel-release"])?,
             mksquashfs: reference::version()?,
-            agent: common.agent_build(),
+            agent: common.agent_build.clone(),
         })
     }
 }

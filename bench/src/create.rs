@@ -28,7 +28,7 @@ use super::{
 
 /// Options of `bench create`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where everything goes, how often, how large.
     #[command(flatten)]
     pub common: Common,
@@ -46,7 +46,7 @@ pub struct Options {
 /// What of a tree is in memory when a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Cache {
+pub(crate) enum Cache {
     /// All of it.
     Warm,
     /// Nothing. Takes root.
@@ -55,7 +55,7 @@ pub enum Cache {
 
 /// Which tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TreeName {
+pub(crate) enum TreeName {
     /// Small files as packages have them.
     Packages,
     /// Large files that cannot be compressed.
@@ -98,7 +98,7 @@ impl TreeName {
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Work {
+pub(crate) enum Work {
     /// From a directory to an archive on disk.
     Archive,
     /// From a directory to an object in the store.
@@ -155,7 +155,7 @@ fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
 }
 
 /// Runs everything and prints the tables.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let bench = Bench::new(options)?;
     let mut rows = Vec::new();
     for name in &options.tree {

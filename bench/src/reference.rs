@@ -21,7 +21,7 @@ use super::{
     store::Store,
     tree::cores,
 };
-use crate::{process, project};
+use sandbox_toolbox::{process, project};
 
 /// As in our own uploads.
 const PART_SIZE: u64 = 8 << 20;

@@ -2,11 +2,10 @@
 //! how fast it is, by every strategy, beside what others mount.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs::{self},
     num::NonZeroU64,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -19,12 +18,18 @@ use super::{
     Common,
     agent::{Agent, Scratch},
     measure::{self, Spread},
-    report::{Machine, Table, mebibytes, spread, write_json},
+    report::{Machine, write_json},
     stack::{Restored, Source, Stack},
     store::{Speed, Store},
     tree::{self, Shape},
 };
-use crate::process;
+use sandbox_toolbox::process;
+
+mod tables;
+mod task;
+
+use tables::{start_table, targets, work_table};
+use task::{Task, quiet};
 
 /// The store that archives of several sizes are restored from.
 const STORE: Speed = Speed {
@@ -37,7 +42,7 @@ const FIRST_FILE: f64 = 1.0;
 
 /// Options of `bench restore`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where everything goes, how often, how large.
     #[command(flatten)]
     pub common: Common,
@@ -60,100 +65,11 @@ fn strategy(name: &str) -> Result<Strategy> {
 
 /// Parts of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Part {
+pub(crate) enum Part {
     /// What is done in a restored directory
     Work,
     /// How soon the first file can be read
     Start,
-}
-
-/// What is done in a restored directory, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Task {
-    FirstFile,
-    ColdWalk,
-    WarmWalk,
-    ColdRead,
-    WarmRead,
-    SmallWrites,
-    LargeWrite,
-    GitStatus,
-    GitStatusAgain,
-}
-
-impl Task {
-    const ALL: [Self; 9] = [
-        Self::FirstFile,
-        Self::ColdWalk,
-        Self::WarmWalk,
-        Self::ColdRead,
-        Self::WarmRead,
-        Self::SmallWrites,
-        Self::LargeWrite,
-        Self::GitStatus,
-        Self::GitStatusAgain,
-    ];
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::FirstFile => "restore and read one file",
-            Self::ColdWalk => "walk, cold (`find -size`)",
-            Self::WarmWalk => "walk, warm",
-            Self::ColdRead => "read everything, cold (`tar`)",
-            Self::WarmRead => "read everything, warm",
-            Self::SmallWrites => "write 2,000 files of 1 KiB",
-            Self::LargeWrite => "write 300 MB, fsync",
-            Self::GitStatus => "`git status`, the first",
-            Self::GitStatusAgain => "`git status` again",
-        }
-    }
-
-    fn is_cold(self) -> bool {
-        matches!(self, Self::ColdWalk | Self::ColdRead)
-    }
-
-    fn run(self, directory: &Path) -> Result<()> {
-        match self {
-            Self::FirstFile => bail!("timed with the restore"),
-            Self::ColdWalk | Self::WarmWalk => quiet(
-                Command::new("find")
-                    .arg(directory)
-                    .args(["-size", "+1000G"]),
-            ),
-            // GNU tar does not read what it would write to /dev/null.
-            Self::ColdRead | Self::WarmRead => quiet(
-                Command::new("sh")
-                    .args(["-c", "tar -cf - . | cat > /dev/null"])
-                    .current_dir(directory),
-            ),
-            Self::SmallWrites => {
-                let new = directory.join("written");
-                fs::create_dir(&new)?;
-                for number in 0..2000 {
-                    fs::write(new.join(number.to_string()), [b'x'; 1024])?;
-                }
-                Ok(())
-            }
-            Self::LargeWrite => {
-                let mut file = File::create(directory.join("written/large"))?;
-                let piece = vec![b'x'; 1_000_000];
-                for _ in 0..300 {
-                    file.write_all(&piece)?;
-                }
-                Ok(file.sync_all()?)
-            }
-            Self::GitStatus | Self::GitStatusAgain => quiet(
-                Command::new("git")
-                    .args(["status", "--porcelain"])
-                    .current_dir(directory),
-            ),
-        }
-    }
-}
-
-fn quiet(command: &mut Command) -> Result<()> {
-    process::run(command.stdout(Stdio::null()))
 }
 
 /// One task on one stack.
@@ -190,7 +106,7 @@ struct Rows {
 }
 
 /// Runs everything and prints the tables.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root can mount file systems and empty the page cache");
     }
@@ -451,120 +367,4 @@ fn repository(common: &Common) -> Result<PathBuf> {
         git(&["commit", "--quiet", "--message=All"])?;
         git(&["repack", "-a", "-d", "--quiet"])
     })
-}
-
-fn work_table(rows: &[WorkRow]) -> Table {
-    let mut columns = vec!["task, seconds".to_owned()];
-    for row in rows {
-        if !columns.contains(&row.stack) {
-            columns.push(row.stack.clone());
-        }
-    }
-    let mut table = Table::new(
-        "Work in a restored directory (medians; × is how often faster than squashfuse + fuse-overlayfs)",
-        &columns,
-    );
-    let find = |stack: &str, task: Task| {
-        rows.iter()
-            .find(|row| row.stack == stack && row.task == task)
-            .map(|row| row.seconds.median)
-    };
-    for task in Task::ALL {
-        let reference = find(&Stack::Fuse.name(), task);
-        let cells = columns
-            .iter()
-            .skip(1)
-            .map(|stack| match (find(stack, task), reference) {
-                (Some(ours), Some(theirs)) => format!("{ours:.2} ({:.1}×)", theirs / ours),
-                (Some(ours), None) => format!("{ours:.2}"),
-                (None, _) => String::new(),
-            });
-        table.row(std::iter::once(task.title().to_owned()).chain(cells));
-    }
-    table
-}
-
-/// What is asked of the strategies, in the times of others.
-fn targets(common: &Common, rows: &[WorkRow]) -> Table {
-    let median = |stack: Stack, task: Task| {
-        rows.iter()
-            .find(|row| row.stack == stack.name() && row.task == task)
-            .map(|row| row.seconds.median)
-    };
-    let [kernel, overlay, fuse] =
-        [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse].map(Stack::Ours);
-    let mut asked = vec![
-        (kernel, Task::ColdWalk, Stack::Fuse, 1.0 / 20.0),
-        (kernel, Task::ColdWalk, Stack::Linux, 1.15),
-        (kernel, Task::ColdRead, Stack::Linux, 1.15),
-        (kernel, Task::ColdWalk, Stack::Plain, 1.0),
-        (kernel, Task::ColdRead, Stack::Plain, 1.0),
-        (overlay, Task::ColdWalk, Stack::Fuse, 1.0 / 8.0),
-        (overlay, Task::WarmWalk, Stack::Fuse, 1.0 / 20.0),
-        (fuse, Task::ColdWalk, Stack::Fuse, 1.0 / 5.0),
-        (fuse, Task::WarmWalk, Stack::Fuse, 1.0 / 10.0),
-    ];
-    asked.extend(Task::ALL.map(|task| (fuse, task, Stack::Fuse, 1.0)));
-    let mut table = Table::new(
-        "Targets: time in the time of another",
-        &["strategy", "task", "than", "÷", "target", ""],
-    );
-    for (stack, task, other, most) in asked {
-        // A strategy that does not work here has no figures.
-        if let (Some(ours), Some(theirs)) = (median(stack, task), median(other, task)) {
-            table.row([
-                stack.name(),
-                task.title().into(),
-                other.name(),
-                format!("{:.2}", ours / theirs),
-                format!("≤ {most:.2}"),
-                common.verdict(ours / theirs <= most),
-            ]);
-        }
-    }
-    table
-}
-
-fn start_table(common: &Common, rows: &[StartRow]) -> Table {
-    let mut table = Table::new(
-        "From restoreBackup to the first file, from a store of 100 MB/s with 20 ms of latency",
-        &[
-            "strategy",
-            "archive MB",
-            "first file s (minimum / median / maximum)",
-            "target",
-            "",
-            "requests until then",
-            "all files read s",
-            "÷ what the store takes",
-            "fetched ÷ archive",
-            "peak memory MiB",
-        ],
-    );
-    let lazy = [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse]
-        .map(|strategy| Stack::Ours(strategy).name());
-    for row in rows {
-        let store = row.archive_bytes as f64 / 100e6;
-        // The others have to wait for all of the archive.
-        let (target, verdict) = match lazy.contains(&row.stack) {
-            true => (
-                format!("≤ {FIRST_FILE}"),
-                common.verdict(row.first_file_seconds.median <= FIRST_FILE),
-            ),
-            false => Default::default(),
-        };
-        table.row([
-            row.stack.clone(),
-            format!("{:.0}", row.archive_bytes as f64 / 1e6),
-            spread(row.first_file_seconds),
-            target,
-            verdict,
-            row.first_file_requests.to_string(),
-            format!("{:.1}", row.everything_seconds),
-            format!("{:.2}", row.everything_seconds / store),
-            format!("{:.2}", row.bytes_read as f64 / row.archive_bytes as f64),
-            mebibytes(row.peak_memory_bytes as f64),
-        ]);
-    }
-    table
 }

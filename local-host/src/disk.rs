@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::project;
+use sandbox_toolbox::project;
 
 const LOCK: &str = "lock";
 

@@ -17,6 +17,7 @@
 //! | `POST /v1/containers/{id}/signal` `{"signal":15}` | `{"running":…}` |
 //! | `PUT /v1/containers/{id}/inactivity-timeout` `{"milliseconds":…}` | `{"running":…}` |
 //! | `DELETE /v1/containers/{id}` | once nothing of it is left: `{"running":false}` |
+#![forbid(unsafe_code)]
 
 mod api;
 mod container;
@@ -33,7 +34,7 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::project;
+use sandbox_toolbox::project;
 
 /// How a host is to be.
 #[derive(Clone, Debug)]

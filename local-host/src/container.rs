@@ -21,8 +21,8 @@ use super::{
     disk::{self, AGENT, Disks},
     front::{Activity, Front},
 };
-use crate::process::{Contained, ExitCode};
 use sandbox_shared::protocol::env;
+use sandbox_toolbox::process::{Contained, ExitCode};
 
 /// What root in a container may do: what Docker allows, and mounting.
 const CAPABILITIES: [&str; 14] = [

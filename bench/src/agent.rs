@@ -22,7 +22,7 @@ use sandbox_shared::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{measure::Usage, store::Store};
-use crate::project;
+use sandbox_toolbox::project;
 
 /// How long it may take to give everything back when it is told to stop.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::project;
+use sandbox_toolbox::project;
 
 /// What a program used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -28,7 +28,7 @@ const SLOW: u64 = 100_000_000;
 
 /// Options of `bench memory`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where everything goes, how often, how large.
     #[command(flatten)]
     pub common: Common,
@@ -51,7 +51,7 @@ struct Row {
 }
 
 /// Runs everything and prints the table.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let program = options.common.prepare()?;
     let directory = options.common.directory();
     let scratch = Scratch::new(&directory.join("memory"))?;

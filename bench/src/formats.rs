@@ -27,7 +27,7 @@ use super::{
     store::{Speed, Store},
     tree::{self, Shape},
 };
-use crate::{process, setup};
+use sandbox_toolbox::{process, project};
 
 /// What is compared.
 const FORMATS: [(CompressionFormat, Option<u32>); 6] = [
@@ -45,7 +45,7 @@ const MEASURED: u64 = 100;
 
 /// Options of `bench formats`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where everything goes, how often, how large.
     #[command(flatten)]
     pub common: Common,
@@ -86,7 +86,7 @@ impl Row {
 }
 
 /// Runs everything and prints the tables.
-pub fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let common = &options.common;
     let program = common.prepare()?;
     let scratch = Scratch::new(&common.directory().join("formats"))?;
@@ -195,7 +195,10 @@ fn trees(common: &Common) -> Result<Vec<(&'static str, PathBuf)>> {
             "source code (cargo's registry)",
             cargo_home.join("registry/src"),
         ),
-        ("node_modules (of this project)", setup::node_modules()?),
+        (
+            "node_modules (of this project)",
+            project::root().join("node_modules"),
+        ),
         (
             "Rust (the compiler and its libraries)",
             Path::new(sysroot.trim()).join("lib"),

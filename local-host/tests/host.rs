@@ -10,12 +10,10 @@ use std::{
     time::Duration,
 };
 
+use sandbox_local_host::{Host, Options};
+use sandbox_toolbox::project;
 use serde_json::{Value, json};
 use ureq::{Agent, http::Response};
-use xtask::{
-    host::{Host, Options},
-    project,
-};
 
 /// Runs what the test gave it in the environment; prints what the test reads.
 const STAND_IN: &str = "#!/bin/sh\neval \"$SCRIPT\"\n";

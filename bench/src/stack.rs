@@ -22,7 +22,7 @@ use super::{
     reference,
     store::Store,
 };
-use crate::process;
+use sandbox_toolbox::process;
 
 /// How long the agent may take to fetch the rest of an archive.
 const PATIENCE: Duration = Duration::from_secs(300);
