@@ -206,7 +206,8 @@ impl Drop for Restored {
         // It takes its own mounts away.
         self.agent = None;
         for mount in self.mounts.iter().rev() {
-            if let Err(error) = process::run(Command::new("umount").arg(mount)) {
+            // The daemon of the mount above may hold it for a moment longer.
+            if let Err(error) = process::run(Command::new("umount").arg("--lazy").arg(mount)) {
                 eprintln!("{error}");
             }
         }
