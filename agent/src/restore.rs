@@ -48,7 +48,7 @@ mod transaction;
 mod users;
 
 pub use error::MountError;
-pub use transaction::{Restore, Source};
+pub use transaction::{Destination, Restore, Source};
 pub use users::User;
 
 use daemon::Address;

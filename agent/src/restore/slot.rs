@@ -16,6 +16,7 @@ use rustix::{
 use sandbox_shared::{
     ArchiveChecksum, BackupId, Strategy,
     report::{LeftOutEntry, Listed},
+    strategy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,7 @@ pub(super) struct Record {
     /// Where that really is.
     pub(super) target: PathBuf,
     /// How.
+    #[serde(deserialize_with = "strategy::known")]
     pub(super) strategy: Strategy,
     /// Holds upper and work directory.
     pub(super) scratch: PathBuf,

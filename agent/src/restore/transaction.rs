@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::Mode;
 use sandbox_shared::{
-    AbsolutePath, AllowedRoots, BackupId, SandboxError, Strategy,
+    AbsolutePath, AllowedDir, AllowedRoots, BackupId, SandboxError, Strategy,
     protocol::{ArchiveSource, MountState, MountStatus},
 };
 
@@ -33,13 +33,39 @@ pub struct Restore {
     /// Which backup.
     pub id: BackupId,
     /// Where to. Made if it does not exist.
-    pub dir: AbsolutePath,
+    pub destination: Destination,
     /// Where the archive is.
     pub source: Source,
     /// Forces one strategy.
     pub strategy: Option<Strategy>,
     /// Takes an older restore away under the processes that use it.
     pub force: bool,
+}
+
+/// Where a directory may be restored to.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Wherever whoever has a shell says.
+    Anywhere(AbsolutePath),
+    /// Where the roots allow it, also behind symbolic links.
+    Allowed(AllowedDir, AllowedRoots),
+}
+
+impl Destination {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Anywhere(dir) => dir.as_str(),
+            Self::Allowed(dir, _) => dir.as_str(),
+        }
+    }
+
+    /// Where that really is.
+    fn resolve(&self) -> Result<PathBuf, MountError> {
+        match self {
+            Self::Anywhere(dir) => Ok(paths::resolve_target(Path::new(dir.as_str()))?),
+            Self::Allowed(dir, roots) => Ok(paths::target_dir(dir, roots)?),
+        }
+    }
 }
 
 /// Where an archive comes from.
@@ -67,30 +93,25 @@ impl Drop for Building {
 }
 
 impl Mounts {
-    /// Restores a directory. `roots` are enforced where they are given.
-    /// `fetched` hears how many bytes are here, where all must be. Dropping the
+    /// Restores a directory. `fetched` hears how many bytes are here, where all must be. Dropping the
     /// future before it is done leaves the target as it was.
     pub async fn restore(
         &self,
         request: Restore,
-        roots: Option<&AllowedRoots>,
         fetched: impl Fn(u64),
     ) -> Result<MountStatus, MountError> {
-        let target = match roots {
-            Some(roots) => paths::target_dir(request.dir.as_str(), roots)?,
-            None => paths::resolve_target(Path::new(request.dir.as_str()))?,
-        };
+        let target = request.destination.resolve()?;
         if target.parent().is_none() || self.state.path().starts_with(&target) {
             return Err(SandboxError::invalid_config(format!(
                 "dir {} would cover the agent's own files",
-                request.dir
+                request.destination.as_str()
             ))
             .into());
         }
         let capability = self.choose(request.strategy).await?;
         let Restore {
             id,
-            dir,
+            destination,
             source,
             force,
             ..
@@ -118,7 +139,7 @@ impl Mounts {
             let slot = Slot::create(&mounts.state, |slot| Record {
                 copy: strategy.copy(&target, slot),
                 id,
-                dir: dir.into(),
+                dir: destination.as_str().to_owned(),
                 strategy: strategy.name(),
                 scratch: capability.scratch(slot),
                 size_bytes,

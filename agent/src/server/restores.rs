@@ -1,9 +1,6 @@
 //! Restored directories: made, looked at, taken away.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::{body::Body, extract::State};
 use sandbox_shared::{
@@ -18,7 +15,7 @@ use super::{
 };
 use crate::{
     progress::reporting,
-    restore::{Restore, Source},
+    restore::{Destination, Restore, Source},
 };
 
 pub(super) async fn status(State(agent): State<Agent>) -> Result {
@@ -33,20 +30,20 @@ pub(super) async fn status(State(agent): State<Agent>) -> Result {
 
 pub(super) async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
     let request: RestoreBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let dir = agent.config.roots.check(&request.dir)?.into();
+    let dir = agent.config.roots.check(&request.dir)?;
     let bytes_total = request.source.size_bytes;
     let restore = Restore {
         id: request.id,
-        dir,
+        destination: Destination::Allowed(dir, agent.config.roots.clone()),
         source: Source::Remote(request.source),
         strategy: request.strategy,
         force: request.force,
     };
-    let (mounts, config) = (agent.mounts.clone(), Arc::clone(&agent.config));
+    let mounts = agent.mounts.clone();
     Ok(event_stream(&agent, |events| async move {
         let fetched = AtomicU64::new(0);
         let restored = reporting(
-            mounts.restore(restore, Some(&config.roots), |bytes| {
+            mounts.restore(restore, |bytes| {
                 fetched.store(bytes, Ordering::Relaxed);
             }),
             &events,
