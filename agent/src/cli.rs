@@ -23,7 +23,7 @@ use squashfs::{
 use crate::{
     config::{Config, cache_bytes_from_env, state_dir_from_env, store_timeout_from_env},
     init,
-    mount::{Mounts, Restore, Source, daemon},
+    restore::{Destination, Mounts, Restore, Source, daemon},
     server,
     state::StateDir,
     token,
@@ -213,12 +213,12 @@ async fn restore(
     };
     let restore = Restore {
         id: BackupId::from_random(fastrand::u128(..).to_be_bytes()),
-        dir: absolute(&dir)?,
+        destination: Destination::Anywhere(absolute(&dir)?),
         source,
         strategy,
         force,
     };
-    let restored = mounts()?.restore(restore, None, |_| {}).await;
+    let restored = mounts()?.restore(restore, |_| {}).await;
     let status = restored.map_err(failed)?;
     print(&format!("{} ({})\n", status.dir, status.strategy))
 }

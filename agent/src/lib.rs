@@ -2,7 +2,7 @@
 //! archives of directories and puts them back.
 //!
 //! The Durable Object drives it over HTTP ([`server`]); a person drives it from
-//! a shell ([`cli`]). Both go through the same verbs: [`backup::create`],
+//! a shell ([`cli`]). Both go through the same functions: [`backup::create`],
 //! [`mount::Mounts::restore`], [`mount::Mounts::unmount`].
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stderr)]
@@ -16,9 +16,9 @@ pub mod files;
 pub mod fuse;
 pub mod init;
 mod log;
-pub mod mount;
 pub mod paths;
 mod progress;
+pub mod restore;
 pub mod scan;
 pub mod server;
 pub mod state;

@@ -33,7 +33,8 @@ pub fn existing_dir(dir: &AllowedDir, roots: &AllowedRoots) -> Result<PathBuf> {
 
 /// The real path behind `dir`, to be restored to: it need not exist, but what
 /// exists of it must be a directory below an allowed root.
-pub fn target_dir(dir: &str, roots: &AllowedRoots) -> Result<PathBuf> {
+pub fn target_dir(dir: &AllowedDir, roots: &AllowedRoots) -> Result<PathBuf> {
+    let dir = dir.as_str();
     let real = resolve_target(Path::new(dir)).map_err(|error| refused(dir, &error))?;
     within(dir, &real, roots)?;
     Ok(real)
@@ -120,7 +121,7 @@ mod tests {
         symlink(base.path().join("outside"), &link).unwrap();
         for path in [link.clone(), link.join("deeper")] {
             let path = path.to_str().unwrap();
-            let error = target_dir(path, &roots).unwrap_err();
+            let error = target_dir(&roots.check(path).unwrap(), &roots).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{path}");
             assert!(error.message.contains("symbolic link"), "{error}");
         }
@@ -141,7 +142,7 @@ mod tests {
         );
         let below = link.join("a/b");
         assert_eq!(
-            target_dir(below.to_str().unwrap(), &roots).unwrap(),
+            target_dir(&roots.check(below.to_str().unwrap()).unwrap(), &roots).unwrap(),
             real.join("a/b")
         );
     }
@@ -153,7 +154,13 @@ mod tests {
         symlink(base.path().join("outside"), &alias).unwrap();
         let roots = AllowedRoots::with_extra(alias.to_str().unwrap()).unwrap();
         assert!(existing_dir(&roots.check(alias.to_str().unwrap()).unwrap(), &roots).is_ok());
-        assert!(target_dir(alias.join("new").to_str().unwrap(), &roots).is_ok());
+        assert!(
+            target_dir(
+                &roots.check(alias.join("new").to_str().unwrap()).unwrap(),
+                &roots
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -164,7 +171,8 @@ mod tests {
         let dangling = base.path().join("root/dangling");
         symlink("nowhere", &dangling).unwrap();
         for path in [&file, &file.join("below"), &dangling] {
-            let error = target_dir(path.to_str().unwrap(), &roots).unwrap_err();
+            let error =
+                target_dir(&roots.check(path.to_str().unwrap()).unwrap(), &roots).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidBackupConfig, "{path:?}");
         }
     }

@@ -6,91 +6,46 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    extract::{DefaultBodyLimit, Path, Query, Request, State},
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Method, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use sandbox_shared::{
     BackupId, ErrorCode, SandboxError,
-    error::from_json,
-    files::{ExecEvent, ExecRequest},
-    methods::{self, Failure as _, Row},
-    protocol::{
-        self, AgentStatus, CreateBackup, CreateEvent, Done, EVENT_STREAM_TYPE, FileQuery, PartUrls,
-        PreviewBackup, PreviewEvent, RestoreBackup, RestoreEvent, UnmountBackup, VerifyBackup,
-        VerifyEvent, paths,
-    },
+    methods::{Failure as _, Row},
+    protocol::paths,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use subtle::ConstantTimeEq;
 use tokio::{
-    io::AsyncReadExt,
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::watch,
 };
 
 use crate::{
-    backup::{self, Plan, Wanted},
     config::Config,
-    exec, files,
-    mount::{Mounts, Restore, Source},
-    progress::reporting,
+    restore::Mounts,
     state::StateDir,
     transfer::{Store, upload::PartAddresses},
-    verify,
 };
+use answer::Failure;
 
-/// Longest JSON body, in bytes: a batch of part URLs, or a command with its input.
-const MAX_JSON: usize = 64 << 20;
-/// Bytes of a file that are read at a time.
-const FILE_CHUNK: usize = 256 << 10;
+mod answer;
+mod backups;
+mod files;
+mod restores;
+
 /// How long requests may go on after the agent has been told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// Events that wait for a slow reader.
-const EVENTS: usize = 16;
-
-type Result<T = Response, E = Failure> = std::result::Result<T, E>;
-
-/// A [`SandboxError`] on its way out.
-struct Failure(SandboxError);
-
-impl<E: Into<SandboxError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, json(&self.0)).into_response()
-    }
-}
-
-fn json<T: Serialize>(value: &T) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
 
 /// A running agent.
 #[derive(Clone)]
@@ -190,22 +145,24 @@ fn internal(error: impl std::fmt::Display) -> SandboxError {
 /// All routes, behind the token.
 fn router(agent: Agent) -> Router {
     let routes: [(&str, MethodRouter<Agent>); 13] = [
-        (paths::STATUS, get(status)),
-        (paths::BACKUPS, post(create_backup)),
-        (paths::PREVIEW, post(preview_backup)),
-        (paths::BACKUP_PARTS, post(give_parts)),
-        (paths::RESTORES, post(restore_backup)),
-        (paths::VERIFY, post(verify_backup)),
-        (paths::MOUNT_URL, post(renew_url)),
-        (paths::UNMOUNT, post(unmount_backup)),
-        (paths::EXEC, post(run_command)),
+        (paths::STATUS, get(restores::status)),
+        (paths::BACKUPS, post(backups::create_backup)),
+        (paths::PREVIEW, post(backups::preview_backup)),
+        (paths::BACKUP_PARTS, post(backups::give_parts)),
+        (paths::VERIFY, post(backups::verify_backup)),
+        (paths::RESTORES, post(restores::restore_backup)),
+        (paths::MOUNT_URL, post(restores::renew_url)),
+        (paths::UNMOUNT, post(restores::unmount_backup)),
+        (paths::EXEC, post(files::run_command)),
         (
             paths::FILES,
-            get(read_file).put(write_file).delete(delete_file),
+            get(files::read_file)
+                .put(files::write_file)
+                .delete(files::delete_file),
         ),
-        (paths::LIST, get(list_files)),
-        (paths::MKDIR, post(make_dir)),
-        (paths::EXISTS, get(exists)),
+        (paths::LIST, get(files::list_files)),
+        (paths::MKDIR, post(files::make_dir)),
+        (paths::EXISTS, get(files::exists)),
     ];
     routes
         .into_iter()
@@ -251,274 +208,4 @@ async fn unknown_method(method: Method, uri: Uri) -> Failure {
         ErrorCode::MethodNotAllowed,
         format!("{} does not take {method}", uri.path()),
     ))
-}
-
-/// The body of a request. A mismatch is an error of `code` that names the field.
-async fn body<T: DeserializeOwned>(body: Body, code: ErrorCode) -> Result<T, SandboxError> {
-    let bytes = to_bytes(body, MAX_JSON)
-        .await
-        .map_err(|error| SandboxError::new(code, format!("cannot read the request: {error}")))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| SandboxError::new(code, "the request is not UTF-8"))?;
-    from_json(text, code)
-}
-
-type FileParameters = Result<Query<FileQuery>, axum::extract::rejection::QueryRejection>;
-
-fn query(parameters: FileParameters) -> Result<FileQuery, SandboxError> {
-    parameters
-        .map(|Query(query)| query)
-        .map_err(|error| SandboxError::invalid_request(error.body_text()))
-}
-
-/// Answers with what `operation` sends, one JSON object a line. The operation
-/// is dropped when the reader goes away, or the agent stops.
-fn event_stream<T, F>(agent: &Agent, operation: impl FnOnce(mpsc::Sender<T>) -> F) -> Response
-where
-    T: Serialize + Send + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (sender, receiver) = mpsc::channel(EVENTS);
-    let reader = sender.clone();
-    let operation = operation(sender);
-    let mut stopping = agent.stopping.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = operation => {}
-            () = reader.closed() => {}
-            _ = stopping.wait_for(|stop| *stop) => {}
-        }
-    });
-    let lines = stream::unfold(receiver, |mut receiver| async {
-        let event = receiver.recv().await?;
-        // Types of the protocol have no keys that are not strings.
-        let mut line = serde_json::to_vec(&event).unwrap_or_default();
-        line.push(b'\n');
-        Some((Ok::<_, Infallible>(line), receiver))
-    });
-    (
-        [(header::CONTENT_TYPE, EVENT_STREAM_TYPE)],
-        Body::from_stream(lines),
-    )
-        .into_response()
-}
-
-async fn status(State(agent): State<Agent>) -> Result {
-    let mounts = agent.mounts.status().await;
-    Ok(json(&AgentStatus {
-        protocol: protocol::VERSION,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        strategies: agent.mounts.strategies().await,
-        mounts: mounts.map_err(|error| error.of(&methods::STATUS))?,
-    }))
-}
-
-/// A backup that waits for part URLs, for as long as it does.
-struct Waiting {
-    uploads: Arc<Mutex<HashMap<BackupId, Arc<PartAddresses>>>>,
-    id: BackupId,
-}
-
-impl Waiting {
-    fn announce(&self, addresses: Arc<PartAddresses>) {
-        lock(&self.uploads).insert(self.id.clone(), addresses);
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        lock(&self.uploads).remove(&self.id);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
-    let request: CreateBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories(&methods::CREATE_BACKUP).await?;
-    let id = request.id.clone();
-    let plan = Plan::from_request(request, &agent.config.roots, &mounts)?;
-    let waiting = Waiting {
-        uploads: Arc::clone(&agent.uploads),
-        id,
-    };
-    let store = agent.store.clone();
-    Ok(event_stream(&agent, |events| async move {
-        let announce = |addresses| waiting.announce(addresses);
-        let created = backup::create(plan, &store, events.clone(), announce).await;
-        let last = created.map_or_else(CreateEvent::Failed, |archive| {
-            CreateEvent::Uploaded(Box::new(archive))
-        });
-        let _ = events.send(last).await;
-    }))
-}
-
-async fn preview_backup(State(agent): State<Agent>, request: Body) -> Result {
-    let PreviewBackup { dir, selection } = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let mounts = agent.restored_directories(&methods::PREVIEW_BACKUP).await?;
-    let wanted = Wanted::from_request(
-        &agent.config.roots.check(&dir)?,
-        selection,
-        &agent.config.roots,
-        &mounts,
-    )?;
-    Ok(event_stream(&agent, |events| async move {
-        let previewed = backup::preview(wanted, events.clone()).await;
-        let last = previewed.map_or_else(PreviewEvent::Failed, |preview| {
-            PreviewEvent::Previewed(Box::new(preview))
-        });
-        let _ = events.send(last).await;
-    }))
-}
-
-async fn give_parts(State(agent): State<Agent>, Path(id): Path<String>, request: Body) -> Result {
-    let id = BackupId::parse(&id)?;
-    let urls: PartUrls = body(request, ErrorCode::InvalidRequest).await?;
-    let addresses = lock(&agent.uploads).get(&id).cloned().ok_or_else(|| {
-        SandboxError::invalid_request(format!("backup {id} is not waiting for part URLs"))
-    })?;
-    addresses.give(urls);
-    Ok(json(&Done {}))
-}
-
-async fn restore_backup(State(agent): State<Agent>, request: Body) -> Result {
-    let request: RestoreBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let dir = agent.config.roots.check(&request.dir)?.into();
-    let bytes_total = request.source.size_bytes;
-    let restore = Restore {
-        id: request.id,
-        dir,
-        source: Source::Remote(request.source),
-        strategy: request.strategy,
-        force: request.force,
-    };
-    let (mounts, config) = (agent.mounts.clone(), Arc::clone(&agent.config));
-    Ok(event_stream(&agent, |events| async move {
-        let fetched = AtomicU64::new(0);
-        let restored = reporting(
-            mounts.restore(restore, Some(&config.roots), |bytes| {
-                fetched.store(bytes, Ordering::Relaxed);
-            }),
-            &events,
-            || RestoreEvent::Progress {
-                bytes_downloaded: fetched.load(Ordering::Relaxed),
-                bytes_total,
-            },
-        )
-        .await;
-        let last = restored.map_or_else(
-            |error| RestoreEvent::Failed(error.of(&methods::RESTORE_BACKUP)),
-            RestoreEvent::Mounted,
-        );
-        let _ = events.send(last).await;
-    }))
-}
-
-async fn verify_backup(State(agent): State<Agent>, request: Body) -> Result {
-    let VerifyBackup { source } = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let bytes_total = source.size_bytes;
-    let (state, store) = (agent.state.clone(), agent.store.clone());
-    let cache_bytes = agent.config.cache_bytes;
-    Ok(event_stream(&agent, |events| async move {
-        let checked = Arc::new(AtomicU64::new(0));
-        let verified = reporting(
-            verify::verify(source, store, &state, cache_bytes, Arc::clone(&checked)),
-            &events,
-            || VerifyEvent::Progress {
-                bytes_checked: checked.load(Ordering::Relaxed),
-                bytes_total,
-            },
-        )
-        .await;
-        let last = verified.map_or_else(
-            |error| VerifyEvent::Failed(error.into()),
-            VerifyEvent::Verified,
-        );
-        let _ = events.send(last).await;
-    }))
-}
-
-async fn renew_url(State(agent): State<Agent>, request: Body) -> Result {
-    let renewed = agent
-        .mounts
-        .renew(body(request, ErrorCode::InvalidRequest).await?)
-        .await;
-    renewed.map_err(|error| error.of(&methods::RESTORE_BACKUP))?;
-    Ok(json(&Done {}))
-}
-
-async fn unmount_backup(State(agent): State<Agent>, request: Body) -> Result {
-    let request: UnmountBackup = body(request, ErrorCode::InvalidBackupConfig).await?;
-    let dir = agent.config.roots.check(&request.dir)?.into();
-    let unmounted = agent.mounts.unmount(dir, request.force).await;
-    Ok(json(
-        &unmounted.map_err(|error| error.of(&methods::UNMOUNT_BACKUP))?,
-    ))
-}
-
-async fn run_command(State(agent): State<Agent>, request: Body) -> Result {
-    let request: ExecRequest = body(request, ErrorCode::InvalidRequest).await?;
-    let running = exec::start(request)?;
-    Ok(event_stream(&agent, |events: mpsc::Sender<ExecEvent>| {
-        running.report(events)
-    }))
-}
-
-async fn read_file(parameters: FileParameters) -> Result {
-    let (file, size) = files::open(&query(parameters)?.path).await?;
-    // A file that grows meanwhile must not be longer than announced.
-    let content = stream::unfold(file.take(size), |mut file| async {
-        let mut chunk = vec![0; FILE_CHUNK];
-        match file.read(&mut chunk).await {
-            Ok(0) => None,
-            Ok(length) => {
-                chunk.truncate(length);
-                Some((Ok(Bytes::from(chunk)), file))
-            }
-            Err(error) => Some((Err(error), file)),
-        }
-    });
-    Ok((
-        [
-            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-            (header::CONTENT_LENGTH, size.to_string()),
-        ],
-        Body::from_stream(content),
-    )
-        .into_response())
-}
-
-async fn write_file(parameters: FileParameters, content: Body) -> Result {
-    let path = query(parameters)?.path;
-    files::write(&path, content.into_data_stream().boxed()).await?;
-    Ok(json(&Done {}))
-}
-
-async fn delete_file(parameters: FileParameters) -> Result {
-    files::delete(&query(parameters)?.path).await?;
-    Ok(json(&Done {}))
-}
-
-async fn list_files(parameters: FileParameters) -> Result {
-    let query = query(parameters)?;
-    let listed = tokio::task::spawn_blocking(move || {
-        files::list(&query.path, query.recursive, query.include_hidden)
-    })
-    .await
-    .map_err(internal)?;
-    Ok(json(&listed?))
-}
-
-async fn make_dir(parameters: FileParameters) -> Result {
-    let query = query(parameters)?;
-    files::mkdir(&query.path, query.recursive).await?;
-    Ok(json(&Done {}))
-}
-
-async fn exists(parameters: FileParameters) -> Result {
-    Ok(json(&files::exists(&query(parameters)?.path).await?))
 }

@@ -2,7 +2,7 @@
 export interface AutoRestoreStatus {
     /** Names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json` in the bucket. */
     id: string;
-    /** Absolute path of the directory that was backed up; a restore may name another. */
+    /** Absolute path of the directory that was backed up, or that it is restored to. */
     dir: string;
     /** The strategy that was asked for. */
     strategy?: Strategy;
@@ -23,22 +23,40 @@ export interface BackupOptions {
     dir: string;
     /** For people: at most 256 Unicode characters, none of them a control character. */
     name?: string;
-    /** Seconds for which the backup may be restored; three days when absent. */
+    /**
+     * Seconds for which the backup may be restored; three days when absent.
+     *
+     * @default 259200
+     */
     ttl?: number;
-    /** Leave out what git ignores: what `.gitignore` files name and git does not track. */
+    /**
+     * Leave out what git ignores: what `.gitignore` files name and git does not track.
+     *
+     * @default false
+     */
     gitignore?: boolean;
     /** What else to leave out: patterns in `.gitignore` syntax, relative to `dir`. */
     excludes?: string[];
-    /** Of directories with a valid `CACHEDIR.TAG`, keep only the tag. */
+    /**
+     * Of directories with a valid `CACHEDIR.TAG`, keep only the tag.
+     *
+     * @default false
+     */
     excludeCaches?: boolean;
     /** Leave out files of more bytes than this. */
     excludeLargerThan?: number;
     /**
      * Enter directories that are other file systems. Otherwise they are kept, but empty;
      * directories that were restored are always read.
+     *
+     * @default false
      */
     crossFileSystems?: boolean;
-    /** What to do about entries that cannot be read; `fail` when absent. */
+    /**
+     * What to do about entries that cannot be read; `fail` when absent.
+     *
+     * @default fail
+     */
     onUnreadable?: OnUnreadable;
     /** How the archive is compressed; by zstd when absent. */
     compression?: Compression;
@@ -89,9 +107,9 @@ export interface BackupRecord {
     sizeBytes: number;
     /** Seconds from `createdAt` until it can no longer be restored. */
     ttl: number;
-    /** When the backup was made. */
+    /** When the backup was made. ISO 8601. */
     createdAt: string;
-    /** From when on it can no longer be restored. */
+    /** From when on it can no longer be restored. ISO 8601. */
     expiresAt: string;
     /** Whether it can be restored now. */
     state: BackupState;
@@ -169,8 +187,8 @@ export type BackupState = "active" | "expired";
 /** Options of the call itself. */
 export interface CallOptions {
     /**
-     * By this the caller can ask for `operationOutcome`, even if it is itself interrupted: another
-     * for each call. A random UUID when absent.
+     * By this the caller can ask for `operationOutcome`, even if it is itself interrupted: up to
+     * 64 letters, digits, `-` and `_`, another for each call. A random UUID when absent.
      */
     operationId?: string;
 }
@@ -208,7 +226,11 @@ export interface ChangedEntry {
 export type ChecksumVerdict = "matches" | "differs" | "notRecorded";
 /** How the archive of a backup is compressed. */
 export interface Compression {
-    /** The compressor; zstd when absent. */
+    /**
+     * The compressor.
+     *
+     * @default zstd
+     */
     format?: CompressionFormat;
     /** 1 to 22 for zstd, 1 to 9 for gzip; lz4 has none. The format's own default when absent. */
     level?: number;
@@ -217,6 +239,8 @@ export interface Compression {
     /**
      * Bytes of a data block: a power of two from 4096 to 1048576, 131072 when absent. Larger
      * blocks compress better and make small reads slower.
+     *
+     * @default 131072
      */
     blockSize?: number;
 }
@@ -246,7 +270,7 @@ export interface ContainerStatus {
 export interface CreatedBackup {
     /** Names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json` in the bucket. */
     id: string;
-    /** Absolute path of the directory that was backed up; a restore may name another. */
+    /** Absolute path of the directory that was backed up, or that it is restored to. */
     dir: string;
     /** Bytes of the archive. */
     sizeBytes: number;
@@ -272,7 +296,7 @@ export interface DeleteBackupResult {
 export interface DirectoryBackup {
     /** Names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json` in the bucket. */
     id: string;
-    /** Absolute path of the directory that was backed up; a restore may name another. */
+    /** Absolute path of the directory that was backed up, or that it is restored to. */
     dir: string;
 }
 /** An extended attribute outside `user.`, `trusted.`, `security.` and POSIX ACLs. */
@@ -312,27 +336,33 @@ export interface EntryCounts {
  * Machine-readable reason of a failure. The names are part of the public contract and never
  * change meaning.
  *
- * - `INVALID_BACKUP_CONFIG`: A binding or credential is missing, or an option, handle or id is
- *   unacceptable.
- * - `BACKUP_CREATE_FAILED`: Making the archive or uploading it failed. Nothing is left behind.
- * - `BACKUP_NOT_FOUND`: There is no metadata, or no archive, for the id.
- * - `BACKUP_EXPIRED`: The backup's time to live has elapsed; `context.expiredAt` says when.
- * - `BACKUP_RESTORE_FAILED`: Download, integrity check or mount failed. The target is as it
- *   was.
- * - `CONTAINER_UNAVAILABLE`: The container could not be started or went away. Safe to retry.
- * - `OPERATION_INTERRUPTED`: The Durable Object or the container restarted in the middle;
- *   `context.committed` says whether the operation had taken effect.
- * - `INVALID_REQUEST`: A request to run a command or touch a file is malformed.
- * - `FILE_NOT_FOUND`: The file or directory does not exist.
- * - `FILE_OPERATION_FAILED`: The operating system refused a file operation.
- * - `EXEC_FAILED`: A command could not be started at all.
- * - `UNAUTHORIZED`: The bearer token is missing or wrong.
- * - `NOT_CONFIGURED`: The Worker lacks the secret that guards its HTTP routes.
- * - `ROUTE_NOT_FOUND`: No such HTTP route.
- * - `METHOD_NOT_ALLOWED`: The route exists, the method does not.
- * - `INTERNAL_ERROR`: A defect in this product, or the Durable Object's storage failed; or the
- *   bucket did, in a method that has no other code for that. Also what a code of a newer
- *   writer is read as.
+ * - `INVALID_BACKUP_CONFIG`: (400) A binding or credential is missing (the message names
+ *   which), or an option, handle or id is unacceptable or not known: `context.field`, and
+ *   `context.nearest` if one is close to it.
+ * - `BACKUP_CREATE_FAILED`: (500) Making the archive or uploading it failed. Nothing is left
+ *   behind.
+ * - `BACKUP_NOT_FOUND`: (404) There is no metadata, or no archive, for the id.
+ * - `BACKUP_EXPIRED`: (400) The backup's time to live has elapsed; `context.expiredAt` says
+ *   when.
+ * - `BACKUP_RESTORE_FAILED`: (500) Download, integrity check or mount failed. The target is as
+ *   it was.
+ * - `CONTAINER_UNAVAILABLE`: (503) The container could not be started or went away. Safe to
+ *   retry.
+ * - `OPERATION_INTERRUPTED`: (409) The Durable Object or the container restarted in the
+ *   middle; `context.committed` says whether the operation had taken effect.
+ * - `INVALID_REQUEST`: (400) A request to run a command or touch a file is malformed or has an
+ *   option that is not known (`context.field`, `context.nearest`), or there are more arguments
+ *   than the method takes.
+ * - `FILE_NOT_FOUND`: (404) The file or directory does not exist.
+ * - `FILE_OPERATION_FAILED`: (422) The operating system refused a file operation.
+ * - `EXEC_FAILED`: (422) A command could not be started at all.
+ * - `UNAUTHORIZED`: (401) The bearer token is missing or wrong.
+ * - `NOT_CONFIGURED`: (503) The Worker lacks the secret that guards its HTTP routes.
+ * - `ROUTE_NOT_FOUND`: (404) No such HTTP route.
+ * - `METHOD_NOT_ALLOWED`: (405) The route exists, the method does not.
+ * - `INTERNAL_ERROR`: (500) A defect in this product, or the Durable Object's storage failed;
+ *   or the bucket did, in a method that has no other code for that. Also what a code of a
+ *   newer writer is read as.
  */
 export type ErrorCode = "INVALID_BACKUP_CONFIG" | "BACKUP_CREATE_FAILED" | "BACKUP_NOT_FOUND" | "BACKUP_EXPIRED" | "BACKUP_RESTORE_FAILED" | "CONTAINER_UNAVAILABLE" | "OPERATION_INTERRUPTED" | "INVALID_REQUEST" | "FILE_NOT_FOUND" | "FILE_OPERATION_FAILED" | "EXEC_FAILED" | "UNAUTHORIZED" | "NOT_CONFIGURED" | "ROUTE_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "INTERNAL_ERROR";
 /** An entry that a rule leaves out, with everything below it. */
@@ -384,7 +414,11 @@ export type ExecEvent = {
 export interface ExecRequest {
     /** A command line for `/bin/sh -c`. */
     command: string;
-    /** Absolute path of the working directory; `/workspace` when absent. */
+    /**
+     * Absolute path of the working directory; `/workspace` when absent.
+     *
+     * @default /workspace
+     */
     cwd?: string;
     /** Variables added to the environment. */
     env?: {
@@ -444,7 +478,7 @@ export interface FileContent {
     /** Absolute path. */
     path: string;
     /** How the content travels as text; `utf-8`, which is also called `utf8`, when absent. */
-    encoding?: "utf-8" | "utf8" | "base64" | null;
+    encoding?: "utf-8" | "utf8" | "base64";
 }
 /** One entry of `listFiles`. */
 export interface FileInfo {
@@ -470,7 +504,7 @@ export interface FileOperationResult {
     /** What was operated on. */
     path: string;
 }
-/** What `exists` and `deleteFile` take. */
+/** What methods take that take a path only. */
 export interface FilePath {
     /** Absolute path. */
     path: string;
@@ -499,11 +533,23 @@ export interface ListBackups {
     name?: string;
     /** Only backups that can, or can no longer, be restored. */
     state?: BackupState;
-    /** What they are sorted by; `createdAt` when absent. */
+    /**
+     * What they are sorted by; `createdAt` when absent.
+     *
+     * @default createdAt
+     */
     sort?: SortBy;
-    /** In which direction; `desc` when absent. */
+    /**
+     * In which direction; `desc` when absent.
+     *
+     * @default desc
+     */
     order?: SortOrder;
-    /** Records of a page: 1 to 1000, 100 when absent. */
+    /**
+     * Records of a page: 1 to 1000, 100 when absent.
+     *
+     * @default 100
+     */
     limit?: number;
     /** `cursor` of the page before; filters and order must be the same. */
     cursor?: string;
@@ -512,9 +558,17 @@ export interface ListBackups {
 export interface ListFiles {
     /** Absolute path of a directory. */
     path: string;
-    /** Also what is in subdirectories. */
+    /**
+     * Also what is in subdirectories.
+     *
+     * @default false
+     */
     recursive?: boolean;
-    /** Also names that begin with a dot. */
+    /**
+     * Also names that begin with a dot.
+     *
+     * @default true
+     */
     includeHidden?: boolean;
 }
 /** What `listFiles` returns, sorted by relative path. */
@@ -541,7 +595,7 @@ export interface LogEntry {
     /** ISO 8601, UTC. */
     startedAt: string;
     /** `ok`, or the code of the error. */
-    outcome: string;
+    outcome: "ok" | ErrorCode;
     /** The message of the error. */
     error?: string;
     /** Of a restore: how the directory is served. */
@@ -554,14 +608,23 @@ export interface LogEntry {
     durationMs: number;
     /** Milliseconds of each phase. */
     phasesMs: {
-        [k: string]: number;
+        starting?: number;
+        scanning?: number;
+        uploading?: number;
+        committing?: number;
+        mounting?: number;
+        verifying?: number;
     };
 }
 /** What `mkdir` takes. */
 export interface MakeDirectory {
     /** Absolute path of a directory. */
     path: string;
-    /** Make parents as needed, and accept a directory that exists. */
+    /**
+     * Make parents as needed, and accept a directory that exists.
+     *
+     * @default false
+     */
     recursive?: boolean;
 }
 /**
@@ -592,7 +655,7 @@ export interface MountStatus {
     cachedBytes: number;
     /** Whether all of the archive was found to be what was stored. */
     verified: boolean;
-    /** When the URL that the rest is fetched from expires: it is renewed before. */
+    /** When the URL that the rest is fetched from expires: it is renewed before. ISO 8601. */
     urlExpiresAt?: string;
     /** Why bytes that are missing could not be fetched when that was last tried. */
     problem?: string;
@@ -633,22 +696,22 @@ export interface Operation {
     bytesPerSecond?: number;
     /** Seconds until all bytes are done, at that rate. */
     secondsLeft?: number;
-    /** Entries found so far. */
+    /** Of a backup: entries found so far. */
     entriesScanned?: number;
-    /** Bytes of the files found so far. */
+    /** Of a backup: bytes of the files found so far. */
     bytesScanned?: number;
-    /** Files whose content is in the archive. */
+    /** Of a backup: files whose content is in the archive. */
     filesRead?: number;
-    /** Bytes of file content that were read. */
+    /** Of a backup: bytes of file content that were read. */
     bytesRead?: number;
-    /** Bytes of archive that were made of them. */
+    /** Of a backup: bytes of archive that were made of them. */
     bytesCompressed?: number;
-    /** Bytes of archive that R2 has taken. */
+    /** Of a backup: bytes of archive that R2 has taken. */
     bytesUploaded?: number;
 }
 /** What `operationOutcome` takes. */
 export interface OperationById {
-    /** As it was given with the call. */
+    /** As it was given with the call: as `operationId`, or in the header `Operation-Id`. */
     operationId: string;
 }
 /**
@@ -668,7 +731,11 @@ export interface OperationLogPage {
 }
 /** What `operationLog` takes. */
 export interface OperationLogQuery {
-    /** Entries of a page: 1 to 1000, 100 when absent. */
+    /**
+     * Entries of a page: 1 to 1000, 100 when absent.
+     *
+     * @default 100
+     */
     limit?: number;
     /** `cursor` of the page before. */
     cursor?: string;
@@ -682,10 +749,10 @@ export interface OperationOutcome {
     /** Whether it has taken effect; `null` if that cannot be told, or not yet. */
     committed: boolean | null;
     /** Which method it is of. */
-    type?: OperationKind;
+    type?: "createBackup" | "restoreBackup";
     /** The backup that it made or restored. */
     backup?: DirectoryBackup;
-    /** When it began. */
+    /** When it began. ISO 8601. */
     startedAt?: string;
 }
 /**
@@ -738,11 +805,15 @@ export interface PruneBackups {
     /**
      * Delete what can no longer be restored, whatever the rules say. Otherwise it is kept while it
      * would be if it had not expired.
+     *
+     * @default false
      */
     expired?: boolean;
     /**
      * Delete nothing, and return what would be deleted. What is `missing` leaves the index all the
      * same.
+     *
+     * @default false
      */
     dryRun?: boolean;
 }
@@ -827,7 +898,10 @@ export interface RestoreOptions {
     force?: boolean;
     /** Restore the backup again whenever the container has started again; false when absent. */
     autoRestore?: boolean;
-    /** As for `createBackup`. */
+    /**
+     * By this the caller can ask for `operationOutcome`, even if it is itself interrupted: up to
+     * 64 letters, digits, `-` and `_`, another for each call. A random UUID when absent.
+     */
     operationId?: string;
 }
 /**
@@ -845,9 +919,17 @@ export interface RestoreRequest {
     dir: string;
     /** Forces one strategy; the best that works in the container when absent. */
     strategy?: Strategy;
-    /** Unmount an older restore of the directory even while processes use it. */
+    /**
+     * Unmount an older restore of the directory even while processes use it.
+     *
+     * @default false
+     */
     force?: boolean;
-    /** Restore the backup again whenever the container has started again. */
+    /**
+     * Restore the backup again whenever the container has started again.
+     *
+     * @default false
+     */
     autoRestore?: boolean;
 }
 /** What `status` returns. */
@@ -888,7 +970,7 @@ export interface StoredSandbox {
     backups: number;
     /** Bytes of their archives. */
     sizeBytes: number;
-    /** When the newest of them was stored. */
+    /** When the newest of them was stored. ISO 8601. */
     newestAt: string;
 }
 /** The sandboxes that have backups. */
@@ -909,7 +991,11 @@ export type Strategy = "kernel" | "overlay" | "fuse" | "extract";
 export interface UnmountBackup {
     /** Absolute path of the directory that was restored to. */
     dir: string;
-    /** Also while processes use it. */
+    /**
+     * Also while processes use it.
+     *
+     * @default false
+     */
     force?: boolean;
 }
 /** What `unmountBackup` returns. */
@@ -954,7 +1040,10 @@ export interface VerifyBackupResult {
 }
 /**
  * A sandbox: a container with its Durable Object. Backups and restores of one sandbox run one after
- * the other. Every method throws a `SandboxError` when it fails.
+ * the other. Every method throws a `SandboxError` when it fails. Beside the codes that are named
+ * with it, there are `INVALID_REQUEST` for more arguments than it takes, `OPERATION_INTERRUPTED`
+ * when the Durable Object goes away, `INTERNAL_ERROR`, and those of the restores that `autoRestore`
+ * asks for, which come before anything else in a new container.
  */
 export interface Sandbox {
     /**
@@ -1027,7 +1116,7 @@ export interface Sandbox {
      * container.
      * @throws `INVALID_BACKUP_CONFIG`
      */
-    pruneBackups(rules?: PruneBackups): Promise<PruneResult>;
+    pruneBackups(rules: PruneBackups): Promise<PruneResult>;
     /**
      * Rebuilds the index that `listBackups` reads from the bucket.
      *
@@ -1047,9 +1136,9 @@ export interface Sandbox {
     /**
      * Returns what became of a backup or restore whose answer was lost.
      *
-     * The client asks by itself when the Durable Object goes away in the middle of a call:
-     * `context.committed` of the error says it.
-     * @throws `INVALID_BACKUP_CONFIG`
+     * The JavaScript and the Rust client ask by themselves when the Durable Object goes away in
+     * the middle of a call: `context.committed` of the error says it.
+     * @throws `INVALID_BACKUP_CONFIG`, `CONTAINER_UNAVAILABLE`
      */
     operationOutcome(operationId: string): Promise<OperationOutcome>;
     /**
@@ -1107,15 +1196,14 @@ export interface Sandbox {
     mkdir(path: string, options?: Omit<MakeDirectory, "path">): Promise<FileOperationResult>;
     /**
      * Returns whether something is at a path, a dangling symbolic link included.
-     * @throws `INVALID_REQUEST`, `FILE_NOT_FOUND`, `FILE_OPERATION_FAILED`,
-     * `CONTAINER_UNAVAILABLE`
+     * @throws `INVALID_REQUEST`, `FILE_OPERATION_FAILED`, `CONTAINER_UNAVAILABLE`
      */
     exists(path: string): Promise<ExistsResult>;
     /**
      * Returns how the container is, and what is restored in it.
      *
      * Does not start the container.
-     * @throws `INVALID_REQUEST`
+     * @throws `INVALID_REQUEST`, `CONTAINER_UNAVAILABLE`
      */
     status(): Promise<SandboxStatus>;
     /**

@@ -1,4 +1,4 @@
-import type { ErrorCode, ExecEvent, ExecRequest, FileContent, ListFiles, MakeDirectory, Sandbox } from "./contract.js";
+import type { ErrorCode, ExecEvent, ExecRequest, Failure, FileContent, ListFiles, MakeDirectory, Sandbox } from "./contract.js";
 export type * from "./contract.js";
 /** What {@link Sandbox.exec} takes beside the command. */
 export type ExecOptions = Omit<ExecRequest, "command">;
@@ -23,10 +23,7 @@ export interface SandboxNamespace {
     get(id: any): unknown;
 }
 /** A failure as the object returns it. */
-interface Failure {
-    code: ErrorCode;
-    message: string;
-    context?: Record<string, unknown>;
+interface ReturnedFailure extends Failure {
     status: number;
 }
 /** What every method of a {@link Sandbox} throws when the operation fails. */
@@ -40,7 +37,7 @@ export declare class SandboxError extends Error {
     /** The HTTP status that belongs to the code. */
     readonly status: number;
     /** The error that stands for a failure; the options are those of any `Error`. */
-    constructor({ code, message, context, status }: Failure, options?: {
+    constructor({ code, message, context, status }: ReturnedFailure, options?: {
         cause?: unknown;
     });
 }

@@ -12,6 +12,7 @@ import type {
   ErrorCode,
   ExecEvent,
   ExecRequest,
+  Failure,
   FileContent,
   ListFiles,
   MakeDirectory,
@@ -49,15 +50,12 @@ export interface SandboxNamespace {
 }
 
 /** A failure as the object returns it. */
-interface Failure {
-  code: ErrorCode;
-  message: string;
-  context?: Record<string, unknown>;
+interface ReturnedFailure extends Failure {
   status: number;
 }
 
 /** What `invoke` gives. */
-type Outcome = { error: Failure } | { error?: undefined; value: unknown };
+type Outcome = { error: ReturnedFailure } | { error?: undefined; value: unknown };
 
 /** What a Durable Object's stub has of ours. */
 interface Stub {
@@ -83,7 +81,7 @@ export class SandboxError extends Error {
   readonly status: number;
 
   /** The error that stands for a failure; the options are those of any `Error`. */
-  constructor({ code, message, context = {}, status }: Failure, options?: { cause?: unknown }) {
+  constructor({ code, message, context = {}, status }: ReturnedFailure, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
     this.context = context;
@@ -204,7 +202,7 @@ export async function* parseSSEStream<Event = ExecEvent>(
         .filter((line) => line.startsWith("data:"))
         .map((line) => line.slice("data:".length).trimStart());
       if (data.length === 0) continue;
-      const parsed: Awaited<Event> & { error?: Failure } = JSON.parse(data.join("\n"));
+      const parsed: Awaited<Event> & { error?: ReturnedFailure } = JSON.parse(data.join("\n"));
       if (parsed.error) throw new SandboxError(parsed.error);
       yield parsed;
     }

@@ -1,4 +1,4 @@
-//! The commands, one verb a file where they are more than a request.
+//! The commands, one a file where they are more than a request.
 
 use std::process::ExitCode;
 

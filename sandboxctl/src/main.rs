@@ -29,6 +29,8 @@ fn main() -> ExitCode {
             let _ = error.print();
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                // Of `exec`, every other code may be the command's.
+                _ if std::env::args().any(|argument| argument == "exec") => failure::NOT_RUN.into(),
                 _ => failure::FAILED.into(),
             };
         }

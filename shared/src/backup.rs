@@ -15,8 +15,8 @@ use crate::{
     path::{AbsolutePath, AllowedDir, AllowedRoots},
     report::{LeftOutEntry, Listed},
     schema,
-    selection::{self, OnUnreadable, Selection},
-    strategy::Strategy,
+    selection::{MAX_EXCLUDES, OnUnreadable, Selection, check_excludes},
+    strategy::{self, Strategy},
 };
 
 /// What `createBackup` takes.
@@ -30,9 +30,10 @@ pub struct BackupOptions {
     pub dir: String,
     /// For people: at most 256 Unicode characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, short))]
+    #[cfg_attr(feature = "cli", arg(long, short, value_parser = cli::name))]
     pub name: Option<BackupName>,
     /// Seconds for which the backup may be restored; three days when absent.
+    #[schemars(extend("default" = 259_200))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::ttl, help = cli::TTL_HELP))]
     pub ttl: Option<Ttl>,
@@ -42,9 +43,9 @@ pub struct BackupOptions {
     #[cfg_attr(feature = "cli", arg(long))]
     pub gitignore: bool,
     /// What else to leave out: patterns in `.gitignore` syntax, relative to `dir`.
-    #[serde(default, deserialize_with = "selection::excludes")]
-    #[schemars(with = "Option<Vec<schema::Pattern>>", length(max = 10_000))]
-    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Vec<schema::Pattern>>", length(max = MAX_EXCLUDES))]
+    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN", help = cli::EXCLUDE_HELP))]
     pub excludes: Vec<String>,
     /// Of directories with a valid `CACHEDIR.TAG`, keep only the tag.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -57,8 +58,8 @@ pub struct BackupOptions {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "number::safe_integer"
     )]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes))]
+    #[schemars(range(max = number::MAX_SAFE_INTEGER))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes, help = cli::LARGER_THAN_HELP))]
     pub exclude_larger_than: Option<u64>,
     /// Enter directories that are other file systems. Otherwise they are kept, but empty;
     /// directories that were restored are always read.
@@ -107,6 +108,7 @@ impl BackupOptions {
     /// `INVALID_BACKUP_CONFIG`, with what is wrong
     pub fn check(self, roots: &AllowedRoots) -> Result<NewBackup> {
         self.compression.check()?;
+        check_excludes(&self.excludes)?;
         Ok(NewBackup {
             dir: roots.check(&self.dir)?,
             name: self.name,
@@ -152,7 +154,11 @@ pub struct RestoreRequest {
     #[schemars(with = "AbsolutePath")]
     pub dir: String,
     /// Forces one strategy; the best that works in the container when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "strategy::known_if_any"
+    )]
     pub strategy: Option<Strategy>,
     /// Unmount an older restore of the directory even while processes use it.
     #[serde(default)]
@@ -182,6 +188,7 @@ impl From<DirectoryBackup> for RestoreRequest {
 pub struct RestoreOptions {
     /// Forces one strategy; the best that works in the container when absent.
     #[cfg_attr(feature = "cli", arg(long))]
+    #[serde(deserialize_with = "strategy::known_if_any")]
     pub strategy: Option<Strategy>,
     /// Unmount an older restore of the directory even while processes use it; false when absent.
     #[cfg_attr(
@@ -195,7 +202,8 @@ pub struct RestoreOptions {
         arg(long, num_args = 0, default_missing_value = "true")
     )]
     pub auto_restore: Option<bool>,
-    /// As for `createBackup`.
+    /// By this the caller can ask for `operationOutcome`, even if it is itself interrupted: up to 64
+    /// letters, digits, `-` and `_`, another for each call. A random UUID when absent.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub operation_id: Option<OperationId>,
 }

@@ -145,15 +145,17 @@ pub struct ListBackups {
     pub state: Option<BackupState>,
     /// What they are sorted by; `createdAt` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long))]
+    #[schemars(extend("default" = "createdAt"))]
+    #[cfg_attr(feature = "cli", arg(long, help = cli::SORT_HELP))]
     pub sort: Option<SortBy>,
     /// In which direction; `desc` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "desc"))]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub order: Option<SortOrder>,
     /// Records of a page: 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = MAX_PAGE), extend("default" = DEFAULT_PAGE))]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub limit: Option<u32>,
     /// `cursor` of the page before; filters and order must be the same.

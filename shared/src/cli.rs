@@ -1,12 +1,18 @@
 //! How values of options are typed on a command line: times and sizes with units.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
-use crate::handle::Ttl;
+use crate::{error::SandboxError, handle::Ttl, name::BackupName, path::AbsolutePath};
 
-// Where a document says seconds, people type a unit.
+// What people type is not always what a request holds.
+pub(crate) const EXCLUDE_HELP: &str =
+    "Leave out what matches, in .gitignore syntax, relative to the directory; may be repeated";
+pub(crate) const LARGER_THAN_HELP: &str = "Leave out files that are larger, such as 100MiB";
+pub(crate) const BLOCK_SIZE_HELP: &str =
+    "Size of a data block: a power of two from 4KiB to 1MiB; 128KiB when absent";
+pub(crate) const SORT_HELP: &str = "What they are sorted by; when they were made, if absent";
 pub(crate) const TTL_HELP: &str =
     "How long it may be restored, such as 12h or 30days; three days when absent";
 pub(crate) const TIMEOUT_HELP: &str =
@@ -33,6 +39,19 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
 /// A [`duration`] in milliseconds.
 pub(crate) fn milliseconds(text: &str) -> Result<u64, String> {
     u64::try_from(duration(text)?.as_millis()).map_err(|_| "it is too long".into())
+}
+
+/// A value that says itself what is wrong with it.
+fn parsed<T: FromStr<Err = SandboxError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: SandboxError| error.message)
+}
+
+pub(crate) fn path(text: &str) -> Result<AbsolutePath, String> {
+    parsed(text)
+}
+
+pub(crate) fn name(text: &str) -> Result<BackupName, String> {
+    parsed(text)
 }
 
 pub(crate) fn ttl(text: &str) -> Result<Ttl, String> {

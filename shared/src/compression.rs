@@ -67,7 +67,7 @@ impl CompressionFormat {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "camelCase")]
 pub struct Compression {
-    /// The compressor; zstd when absent.
+    /// The compressor.
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, default_value = "zstd"))]
     pub format: CompressionFormat,
@@ -78,14 +78,14 @@ pub struct Compression {
     pub level: Option<u32>,
     /// Compressing threads, 1 to 256; as many as there are cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 256))]
+    #[schemars(range(min = 1, max = MAX_THREADS))]
     #[cfg_attr(feature = "cli", arg(long))]
     pub threads: Option<u32>,
     /// Bytes of a data block: a power of two from 4096 to 1048576, 131072 when
     /// absent. Larger blocks compress better and make small reads slower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::BlockSize>")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::block_size))]
+    #[schemars(with = "Option<schema::BlockSize>", extend("default" = 131_072))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::block_size, help = cli::BLOCK_SIZE_HELP))]
     pub block_size: Option<u32>,
 }
 

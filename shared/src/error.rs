@@ -50,7 +50,8 @@ pub type Result<T, E = SandboxError> = std::result::Result<T, E>;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// A binding or credential is missing, or an option, handle or id is unacceptable.
+    /// A binding or credential is missing (the message names which), or an option, handle or id is
+    /// unacceptable or not known: `context.field`, and `context.nearest` if one is close to it.
     InvalidBackupConfig,
     /// Making the archive or uploading it failed. Nothing is left behind.
     BackupCreateFailed,
@@ -65,7 +66,8 @@ pub enum ErrorCode {
     /// The Durable Object or the container restarted in the middle;
     /// `context.committed` says whether the operation had taken effect.
     OperationInterrupted,
-    /// A request to run a command or touch a file is malformed.
+    /// A request to run a command or touch a file is malformed or has an option that is not known
+    /// (`context.field`, `context.nearest`), or there are more arguments than the method takes.
     InvalidRequest,
     /// The file or directory does not exist.
     FileNotFound,

@@ -24,7 +24,8 @@ pub struct ExecRequest {
     pub command: String,
     /// Absolute path of the working directory; `/workspace` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long))]
+    #[cfg_attr(feature = "cli", arg(long, value_parser = cli::path))]
+    #[schemars(extend("default" = "/workspace"))]
     pub cwd: Option<AbsolutePath>,
     /// Variables added to the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +38,7 @@ pub struct ExecRequest {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "number::safe_integer"
     )]
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = number::MAX_SAFE_INTEGER))]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DURATION", value_parser = cli::milliseconds, help = cli::TIMEOUT_HELP))]
     pub timeout: Option<u64>,
     /// Text that the command reads on its standard input; empty when absent.
@@ -172,7 +173,7 @@ pub struct FileInfo {
 #[serde(rename_all = "camelCase")]
 pub struct ListFiles {
     /// Absolute path of a directory.
-    #[cfg_attr(feature = "cli", arg(value_name = "DIR", default_value = "/workspace"))]
+    #[cfg_attr(feature = "cli", arg(value_name = "DIR", default_value = "/workspace", value_parser = cli::path))]
     pub path: AbsolutePath,
     /// Also what is in subdirectories.
     #[serde(default)]
@@ -275,7 +276,7 @@ impl TryFrom<&str> for MakeDirectory {
     }
 }
 
-/// What `exists` and `deleteFile` take.
+/// What methods take that take a path only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilePath {
     /// Absolute path.

@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for BackupId {
 #[schemars(
     inline,
     description = "Seconds.",
-    extend("exclusiveMinimum" = 0, "maximum" = 31_557_600_000_u64)
+    extend("exclusiveMinimum" = 0, "maximum" = Ttl::MAX_SECONDS as u64)
 )]
 pub struct Ttl(f64);
 
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Ttl {
 pub struct DirectoryBackup {
     /// Names the objects `backups/{id}/data.sqsh` and `backups/{id}/meta.json` in the bucket.
     pub id: BackupId,
-    /// Absolute path of the directory that was backed up; a restore may name another.
+    /// Absolute path of the directory that was backed up, or that it is restored to.
     pub dir: String,
 }
 

@@ -9,6 +9,7 @@ use crate::{
     error::{Result, SandboxError},
     handle::BackupId,
     progress::{OperationKind, Phase},
+    schema,
     strategy::Strategy,
 };
 
@@ -35,6 +36,7 @@ pub struct LoggedOperation {
     #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
     /// `ok`, or the code of the error.
+    #[schemars(with = "schema::Outcome")]
     pub outcome: String,
     /// The message of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ pub struct LoggedOperation {
     /// Milliseconds from start to end; of an interrupted one, until that was found.
     pub duration_ms: u64,
     /// Milliseconds of each phase.
+    #[schemars(with = "schema::PhaseTimes")]
     pub phases_ms: BTreeMap<Phase, u64>,
 }
 
@@ -64,6 +67,7 @@ impl LoggedOperation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogEntry {
     /// Counts the operations of a sandbox, from 1.
+    #[schemars(range(min = 1))]
     pub number: u64,
     /// What happened.
     #[serde(flatten)]
@@ -75,7 +79,7 @@ pub struct LogEntry {
 pub struct OperationLogQuery {
     /// Entries of a page: 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = MAX_LOG_ENTRIES), extend("default" = DEFAULT_LOG_PAGE))]
     pub limit: Option<u32>,
     /// `cursor` of the page before.
     #[schemars(regex(pattern = "^[0-9]{1,15}$"))]

@@ -19,8 +19,8 @@ use crate::{
     },
     error::{
         ErrorCode::{
-            BackupCreateFailed, BackupExpired, BackupNotFound, BackupRestoreFailed, ExecFailed,
-            FileOperationFailed, InvalidBackupConfig,
+            BackupCreateFailed, BackupExpired, BackupNotFound, BackupRestoreFailed,
+            ContainerUnavailable, ExecFailed, FileOperationFailed, InvalidBackupConfig,
         },
         Result, SandboxError,
     },
@@ -38,12 +38,13 @@ use crate::{
     verification::VerifyBackupResult,
 };
 use row::{
-    Argument::{Content, Field, Fields, Handle, Options},
+    Argument::{Content, Field, Fields, Handle, Options, Rest},
     HttpMethod::{Delete, Get, Post, Put},
     Part::{Body, Path, Query, QueryBesideContent},
+    Stream::{Output, Progress},
 };
 
-pub use row::{Argument, HttpMethod, Part, Route, Row};
+pub use row::{Argument, HttpMethod, OF_ANY_METHOD, Part, Route, Row, Stream};
 
 mod row;
 
@@ -166,7 +167,7 @@ methods! {
         .with(&[Fields("options"), Options("call")])
         .answering(201)
         .starting_the_container()
-        .followed()
+        .streaming(Progress)
         .journaled();
 
     /// Returns what a backup with the same options would hold. Stores nothing.
@@ -191,7 +192,7 @@ methods! {
             .at(Post, "restore", Body)
             .with(&[Fields("backup"), Options("options")])
             .starting_the_container()
-            .followed()
+            .streaming(Progress)
             .journaled();
 
     /// Unmounts a restored directory. What it covered is visible again.
@@ -200,7 +201,7 @@ methods! {
     UNMOUNT_BACKUP(UnmountBackup) -> UnmountResult = Row::backups("unmountBackup")
         .failing(BackupRestoreFailed)
         .at(Post, "unmount", Body)
-        .with(&[Field("dir"), Fields("options")])
+        .with(&[Field("dir"), Rest("options")])
         .starting_the_container();
 
     /// Lists the backups of this sandbox, a page at a time.
@@ -210,7 +211,7 @@ methods! {
     /// `pruneBackups`. Does not start the container.
     LIST_BACKUPS(ListBackups) -> BackupPage = Row::backups("listBackups")
         .at(Get, "backups", Query)
-        .with(&[Fields("query")]);
+        .with(&[Rest("query")]);
 
     /// Returns a stored backup as the bucket has it, whichever sandbox made it.
     ///
@@ -230,7 +231,7 @@ methods! {
         .at(Post, "backups/{id}/verify", Path("id"))
         .with(&[Handle("backup")])
         .starting_the_container()
-        .followed();
+        .streaming(Progress);
 
     /// Deletes a backup for good, whichever sandbox made it.
     ///
@@ -266,9 +267,10 @@ methods! {
 
     /// Returns what became of a backup or restore whose answer was lost.
     ///
-    /// The client asks by itself when the Durable Object goes away in the middle of a call:
-    /// `context.committed` of the error says it.
+    /// The JavaScript and the Rust client ask by themselves when the Durable Object goes away in the
+    /// middle of a call: `context.committed` of the error says it.
     OPERATION_OUTCOME(OperationById) -> OperationOutcome = Row::backups("operationOutcome")
+        .or(&[ContainerUnavailable])
         .at(Get, "operations/{operationId}", Path("operationId"))
         .with(&[Field("operationId")]);
 
@@ -277,7 +279,7 @@ methods! {
     /// 1000 are kept. Does not start the container.
     OPERATION_LOG(OperationLogQuery) -> OperationLogPage = Row::sandbox("operationLog")
         .at(Get, "log", Query)
-        .with(&[Fields("query")]);
+        .with(&[Rest("query")]);
 
     /// Runs a command with `/bin/sh -c` and waits for its end.
     ///
@@ -286,9 +288,9 @@ methods! {
         .failing(ExecFailed)
         .or_meaningless(&["origin", "bufferSize"])
         .at(Post, "exec", Body)
-        .with(&[Field("command"), Fields("options")])
+        .with(&[Field("command"), Rest("options")])
         .starting_the_container()
-        .followed();
+        .streaming(Output);
 
     /// Runs a command and streams its output as server-sent events.
     ///
@@ -297,7 +299,7 @@ methods! {
     EXEC_STREAM(ExecRequest) -> Events<ExecEvent> = Row::sandbox("execStream")
         .failing(ExecFailed)
         .or_meaningless(&["origin", "bufferSize"])
-        .with(&[Field("command"), Fields("options")])
+        .with(&[Field("command"), Rest("options")])
         .starting_the_container();
 
     /// Writes a file, replacing what was there and making its parent directories.
@@ -305,12 +307,12 @@ methods! {
     /// A string is written as UTF-8, or decoded first when `encoding` is `base64`.
     WRITE_FILE(FileContent) -> FileOperationResult = Row::sandbox("writeFile")
         .failing(FileOperationFailed)
-        .with(&[Field("path"), Content("content"), Fields("options")])
+        .with(&[Field("path"), Content("content"), Rest("options")])
         .starting_the_container();
 
     /// Reads a file. Content that is not UTF-8 is returned as base64, whatever was asked for.
     READ_FILE(FileContent) -> ReadFileResult = Row::files("readFile")
-        .with(&[Field("path"), Fields("options")]);
+        .with(&[Field("path"), Rest("options")]);
 
     /// Writes a file, replacing what was there and making its parent directories.
     WRITE_RAW_FILE(FilePath) -> FileOperationResult = Row::sandbox("writeFile")
@@ -325,7 +327,7 @@ methods! {
     /// Lists what is in a directory, sorted by relative path.
     LIST_FILES(ListFiles) -> ListFilesResult = Row::files("listFiles")
         .at(Get, "list", Query)
-        .with(&[Field("path"), Fields("options")]);
+        .with(&[Field("path"), Rest("options")]);
 
     /// Deletes a file or a symbolic link.
     DELETE_FILE(FilePath) -> FileOperationResult = Row::files("deleteFile")
@@ -335,17 +337,21 @@ methods! {
     /// Makes a directory.
     MKDIR(MakeDirectory) -> FileOperationResult = Row::files("mkdir")
         .at(Post, "mkdir", Query)
-        .with(&[Field("path"), Fields("options")]);
+        .with(&[Field("path"), Rest("options")]);
 
     /// Returns whether something is at a path, a dangling symbolic link included.
-    EXISTS(FilePath) -> ExistsResult = Row::files("exists")
+    EXISTS(FilePath) -> ExistsResult = Row::sandbox("exists")
+        .failing(FileOperationFailed)
+        .starting_the_container()
         .at(Get, "exists", Query)
         .with(&[Field("path")]);
 
     /// Returns how the container is, and what is restored in it.
     ///
     /// Does not start the container.
-    STATUS(Nothing) -> SandboxStatus = Row::sandbox("status").at(Get, "status", Query).with(&[]);
+    STATUS(Nothing) -> SandboxStatus = Row::sandbox("status")
+        .or(&[ContainerUnavailable])
+        .at(Get, "status", Query).with(&[]);
 
     /// Destroys the container.
     ///

@@ -16,7 +16,7 @@ pub const MAX_NAME_CHARS: usize = 256;
 #[schemars(
     inline,
     description = "At most 256 Unicode characters, none of them a control character.",
-    extend("maxLength" = 256, "pattern" = r"^[^\u0000-\u001f\u007f-\u009f]*$")
+    extend("maxLength" = MAX_NAME_CHARS, "pattern" = r"^[^\u0000-\u001f\u007f-\u009f]*$")
 )]
 pub struct BackupName(String);
 

@@ -59,8 +59,8 @@ impl<'de> Deserialize<'de> for OperationId {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallOptions {
-    /// By this the caller can ask for `operationOutcome`, even if it is itself interrupted: another
-    /// for each call. A random UUID when absent.
+    /// By this the caller can ask for `operationOutcome`, even if it is itself interrupted: up to 64
+    /// letters, digits, `-` and `_`, another for each call. A random UUID when absent.
     #[serde(default)]
     pub operation_id: Option<OperationId>,
 }
@@ -69,7 +69,7 @@ pub struct CallOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationById {
-    /// As it was given with the call.
+    /// As it was given with the call: as `operationId`, or in the header `Operation-Id`.
     pub operation_id: OperationId,
 }
 
@@ -111,6 +111,7 @@ pub struct OperationOutcome {
     /// Whether it has taken effect; `null` if that cannot be told, or not yet.
     pub committed: Option<bool>,
     /// Which method it is of.
+    #[schemars(with = "Option<schema::JournaledKind>")]
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<OperationKind>,
     /// The backup that it made or restored.

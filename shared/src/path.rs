@@ -19,7 +19,7 @@ pub const MAX_PATH_BYTES: usize = 4096;
     inline,
     description = "An absolute path without `..`.",
     extend(
-        "maxLength" = 4096,
+        "maxLength" = MAX_PATH_BYTES,
         "pattern" = r"^(/(\.?|[^/.\u0000][^/\u0000]*|\.[^/.\u0000][^/\u0000]*|\.\.[^/\u0000]+))+$"
     )
 )]

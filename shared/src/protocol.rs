@@ -26,7 +26,7 @@ use crate::{
     path::AbsolutePath,
     report::{BackupPreview, BackupReport},
     selection::Selection,
-    strategy::Strategy,
+    strategy::{self, Strategy},
     verification::ArchiveVerification,
 };
 
@@ -166,17 +166,17 @@ pub enum CreateEvent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateProgress {
-    /// Entries found so far.
+    /// Of a backup: entries found so far.
     pub entries_scanned: u64,
-    /// Bytes of the files found so far.
+    /// Of a backup: bytes of the files found so far.
     pub bytes_scanned: u64,
-    /// Files whose content is in the archive.
+    /// Of a backup: files whose content is in the archive.
     pub files_read: u64,
-    /// Bytes of file content that were read.
+    /// Of a backup: bytes of file content that were read.
     pub bytes_read: u64,
-    /// Bytes of archive that were made of them.
+    /// Of a backup: bytes of archive that were made of them.
     pub bytes_compressed: u64,
-    /// Bytes of archive that R2 has taken.
+    /// Of a backup: bytes of archive that R2 has taken.
     pub bytes_uploaded: u64,
 }
 
@@ -266,7 +266,11 @@ pub struct RestoreBackup {
     /// Where the archive is.
     pub source: ArchiveSource,
     /// Forces one strategy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "strategy::known_if_any"
+    )]
     pub strategy: Option<Strategy>,
     /// Takes an older restore away under the processes that use it.
     #[serde(default)]

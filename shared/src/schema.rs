@@ -4,6 +4,9 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use strum::VariantArray;
+
+use crate::{error::ErrorCode, path::MAX_PATH_BYTES, progress::Phase};
 
 /// Declares types without values that stand for a schema.
 macro_rules! schemas {
@@ -34,7 +37,7 @@ schemas! {
     /// A pattern of `excludes`.
     Pattern {
         "type": "string",
-        "maxLength": 4096,
+        "maxLength": MAX_PATH_BYTES,
         "pattern": r"^[^\u0000\r\n]*[^\s\u0000][^\u0000\r\n]*$",
     }
 
@@ -52,5 +55,51 @@ schemas! {
     AcceptedEncoding { "type": "string", "enum": ["utf-8", "utf8", "base64"] }
 
     /// Bytes of a data block of an archive.
-    BlockSize { "type": "integer", "minimum": 4096, "maximum": 1_048_576 }
+    BlockSize {
+        "type": "integer",
+        "enum": [4096, 8192, 16384, 32768, 65536, 131_072, 262_144, 524_288, 1_048_576],
+    }
+
+    /// The method of an operation that is journaled.
+    JournaledKind { "type": "string", "enum": ["createBackup", "restoreBackup"] }
+}
+
+/// How an operation ended.
+pub(crate) enum Outcome {}
+
+impl JsonSchema for Outcome {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let code = generator.subschema_for::<ErrorCode>();
+        json_schema!({ "anyOf": [{ "type": "string", "const": "ok" }, code] })
+    }
+}
+
+/// Milliseconds by [`Phase`], of those that there were.
+pub(crate) enum PhaseTimes {}
+
+impl JsonSchema for PhaseTimes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PhaseTimes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let time = json_schema!({ "type": "integer", "minimum": 0 });
+        let phases = Phase::VARIANTS.iter().map(|phase| phase.as_str());
+        let properties: serde_json::Map<_, _> = phases
+            .map(|phase| (phase.to_owned(), time.clone().into()))
+            .collect();
+        json_schema!({ "type": "object", "properties": properties })
+    }
 }

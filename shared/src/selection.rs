@@ -57,7 +57,7 @@ pub struct Selection {
     /// files, as patterns on git's command line do. They leave out what is
     /// tracked, too.
     #[serde(default, deserialize_with = "excludes")]
-    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN"))]
+    #[cfg_attr(feature = "cli", arg(long = "exclude", short, value_name = "PATTERN", help = cli::EXCLUDE_HELP))]
     pub excludes: Vec<String>,
     /// Leave out what git ignores: what patterns name and git does not track. The
     /// patterns are those of `.gitignore` files in and below the directory and,
@@ -74,7 +74,7 @@ pub struct Selection {
     pub exclude_caches: bool,
     /// Leave out regular files of more bytes than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE", value_parser = cli::bytes, help = cli::LARGER_THAN_HELP))]
     pub exclude_larger_than: Option<u64>,
     /// Enter directories that are other file systems. Otherwise such a
     /// directory is kept, but empty, unless it is a restored one.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// How a restored directory is served. Tried in this order.
@@ -36,8 +36,8 @@ pub enum Strategy {
     Fuse,
     /// A plain unpacked copy.
     Extract,
-    /// Of a newer agent: see [`or_unknown`]. Never asked for.
-    #[serde(skip_deserializing)]
+    /// Of a newer agent. Never asked for.
+    #[serde(other)]
     #[schemars(skip)]
     #[cfg_attr(feature = "cli", value(skip))]
     Unknown,
@@ -53,11 +53,27 @@ impl Strategy {
     }
 }
 
-/// Reads what an agent says, which may be newer.
+/// Reads a strategy that is known, as one must be that is asked for or recorded.
 ///
 /// # Errors
-/// What is not text
-pub fn or_unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strategy, D::Error> {
+/// Any other name
+pub fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strategy, D::Error> {
     let name = Cow::<str>::deserialize(deserializer)?;
-    Ok(name.parse().unwrap_or(Strategy::Unknown))
+    let known = name.parse().ok().filter(|it| *it != Strategy::Unknown);
+    known.ok_or_else(|| de::Error::unknown_variant(&name, &NAMES))
 }
+
+/// The same where none need be given.
+///
+/// # Errors
+/// As [`known`]
+pub fn known_if_any<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Strategy>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Known(#[serde(deserialize_with = "known")] Strategy);
+    Ok(Option::<Known>::deserialize(deserializer)?.map(|Known(strategy)| strategy))
+}
+
+const NAMES: [&str; 4] = ["kernel", "overlay", "fuse", "extract"];

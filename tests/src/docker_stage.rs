@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::Result;
 use reqwest::Client;
+use sandbox_toolbox::project;
 use tokio::task::spawn_blocking;
 use xtask::{
     artifacts::{self, AgentProfile},
     docker::{AGENT_IMAGE, Engine},
-    project,
     wrangler::{self, Wrangler},
 };
 

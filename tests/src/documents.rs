@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use xtask::project;
+use sandbox_toolbox::project;
 
 /// Where [`write_samples`] writes them.
 const SAMPLES: &str = "tests/consumer/generated/documents.ts";

@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sandbox_shared::{Strategy, status::SandboxStatus};
-use xtask::project;
+use sandbox_toolbox::project;
 pub use xtask::soak::Options;
 
 use crate::{

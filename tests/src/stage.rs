@@ -18,6 +18,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use reqwest::Client;
+use sandbox_local_host::{self as host, Host};
+use sandbox_toolbox::project;
 use serde_json::{Value, json};
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -25,8 +27,6 @@ use tokio::{
 };
 use xtask::{
     artifacts::{self, AgentProfile},
-    host::{self, Host},
-    project,
     wrangler::{self, Wrangler},
 };
 

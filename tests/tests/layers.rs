@@ -13,15 +13,15 @@ use std::{
     path::Path,
 };
 
+use sandbox_toolbox::project;
 use syn::{
     Attribute, Item, ItemMod, ItemUse, UseTree,
     visit::{self, Visit},
 };
-use xtask::project;
 
 /// The crates, and the modules of their roots from the top down, where an order
 /// is declared. A module that is not in it may be anywhere.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 10] = [
     (
         "worker",
         &[
@@ -43,9 +43,15 @@ const CRATES: [(&str, &[&str]); 7] = [
     ),
     ("shared", &["methods", "request", "protocol"]),
     ("agent", &[]),
-    ("squashfs", &["image", "writer", "tree", "reader", "decoder", "format"]),
+    (
+        "squashfs",
+        &["image", "writer", "tree", "reader", "decoder", "format"],
+    ),
     ("sandboxctl", &[]),
     ("client/rust", &[]),
+    ("bench", &[]),
+    ("local-host", &[]),
+    ("toolbox", &[]),
     ("xtask", &[]),
 ];
 

@@ -42,7 +42,8 @@ async fn wrangler_takes_the_commands() {
     let tools = xtask::setup::worker().unwrap().node;
     let scratch = tempfile::tempdir().unwrap();
     let commands = xtask::lifecycle::commands(NonZeroU64::new(604_800).unwrap()).unwrap();
-    let readme = std::fs::read_to_string(xtask::project::root().join("README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(sandbox_toolbox::project::root().join("README.md")).unwrap();
     for command in commands {
         assert!(readme.contains(&format!("\n{command}\n")), "{command}");
         let arguments = command.strip_prefix("npx wrangler ").unwrap();

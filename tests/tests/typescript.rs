@@ -4,7 +4,8 @@
 
 use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
 
-use xtask::{generate, project};
+use sandbox_toolbox::project;
+use xtask::generate;
 
 #[test]
 fn client_and_samples_type_check() {

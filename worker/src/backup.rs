@@ -1,4 +1,4 @@
-//! What can be done with backups, one verb a file.
+//! What can be done with backups, one method a file.
 
 use std::{pin::pin, rc::Rc};
 
@@ -38,7 +38,7 @@ pub mod verify;
 
 use auto_restore::PutBack;
 
-/// What a verb works with.
+/// What a method works with.
 pub struct Context<'a> {
     /// The settings.
     pub config: &'a Config,

@@ -1,7 +1,7 @@
 //! The Durable Object that backs up and restores directories of its container,
 //! and the HTTP routes in front of it.
 //!
-//! One direction of dependency: `sandbox` and `http` call `service`, the verbs of one
+//! One direction of dependency: `sandbox` and `http` call `service`, the methods of one
 //! sandbox, which calls `backup`, `operation`, `lifecycle`, `agent` and `storage` in
 //! this order; none of them knows its callers.
 //! Errors are [`sandbox_shared::SandboxError`] throughout; they become HTTP

@@ -73,11 +73,11 @@ impl Service {
         }
     }
 
-    /// Runs a verb when it is its turn.
+    /// Runs a method when it is its turn.
     async fn run<T>(
         &self,
         cancellation: Cancellation,
-        verb: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
+        method: impl AsyncFnOnce(&Context<'_>) -> Result<T>,
     ) -> Result<T> {
         self.operations
             .run(cancellation.clone(), async |progress| {
@@ -90,7 +90,7 @@ impl Service {
                     progress,
                     cancellation,
                 };
-                verb(&context).await
+                method(&context).await
             })
             .await
     }

@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{
-    process, project,
-    setup::{self, MUSL_TARGET, WASM_TARGET},
-};
+use crate::setup::{self, MUSL_TARGET, WASM_TARGET};
+use sandbox_toolbox::{process, project};
 
 /// How the agent is optimized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

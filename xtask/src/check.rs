@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::{
     artifacts::{self, AgentProfile},
-    process, project,
     setup::{self, NodeTools, WASM_TARGET},
 };
+use sandbox_toolbox::{process, project};
 
 /// Runs all checks, cheap ones first, and stops at the first that fails. The
 /// tests are last, so that their summary ends the output.

@@ -19,8 +19,9 @@ use ureq::{Agent, Body, http::Response};
 
 use crate::{
     dev::{self, Server, Then},
-    process, project, setup,
+    setup,
 };
+use sandbox_toolbox::{process, project};
 
 const SANDBOX: &str = "demo";
 const DIR: &str = "/workspace/project";

@@ -17,10 +17,11 @@ use tokio::{
 
 use crate::{
     artifacts::{self, AgentProfile},
-    host::{self, Host},
-    project, setup,
+    setup,
     wrangler::{self, Wrangler},
 };
+use sandbox_local_host::{self as host, Host};
+use sandbox_toolbox::project;
 
 /// Bearer token of the HTTP routes.
 const API_TOKEN: &str = "SANDBOX_API_TOKEN";

@@ -22,11 +22,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{
-    process::{self, Contained, Log},
-    project, setup,
-};
+use crate::setup;
 use firewall::Firewall;
+use sandbox_toolbox::{
+    process::{self, Contained, Log},
+    project,
+};
 
 pub use images::{AGENT_IMAGE, BUSYBOX_IMAGE, EGRESS_IMAGE};
 

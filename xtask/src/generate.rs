@@ -6,10 +6,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::{
-    process, project,
-    setup::{self, NodeTools},
-};
+use crate::setup::{self, NodeTools};
+use sandbox_toolbox::{process, project};
 
 mod contract;
 mod openapi;

@@ -7,7 +7,7 @@ use std::{fs, num::NonZeroU64};
 
 use anyhow::{Context, Result};
 
-use crate::project;
+use sandbox_toolbox::project;
 
 /// The binding of the bucket in `wrangler.toml`.
 const BINDING: &str = "BACKUP_BUCKET";

@@ -1,14 +1,13 @@
 //! `cargo xtask`: see `--help`.
 #![forbid(unsafe_code)]
 
-use std::{num::NonZeroU64, process::ExitCode};
+use std::{ffi::OsString, num::NonZeroU64, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
     artifacts::{self, AgentProfile},
-    bench::{self, Bench},
-    check, demo, dev, generate, lifecycle, setup, soak,
+    bench, check, demo, dev, generate, lifecycle, setup, soak,
 };
 
 /// Everything that is done with this project beside writing it.
@@ -48,10 +47,12 @@ enum Task {
     /// Back up and restore a thousand times, kill what can be killed meanwhile,
     /// and see that nothing grows
     Soak(soak::Options),
-    /// Measure, beside what others do
+    /// Measure, beside what others do: create, formats, memory, restore, list
+    #[command(disable_help_flag = true)]
     Bench {
-        #[command(subcommand)]
-        bench: Bench,
+        /// Which benchmark, and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Print the rules by which R2 removes what nobody can restore any more
     Lifecycle {
@@ -91,7 +92,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { docker: true } => check::docker(),
         Task::Suites => check::suites(),
         Task::Soak(options) => soak::run(&options),
-        Task::Bench { bench } => bench::run(&bench),
+        Task::Bench { arguments } => bench::run(&arguments),
         Task::Lifecycle { ttl } => lifecycle::print(ttl),
         Task::Generate => generate::run(),
         Task::Setup => setup::all().map(drop),

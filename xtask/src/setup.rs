@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::project;
+use sandbox_toolbox::project;
 
 pub use npm::NodeTools;
 pub use targets::{MUSL_TARGET, WASM_TARGET};

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use sandbox_shared::Strategy;
 
-use crate::{process, setup};
+use crate::setup;
+use sandbox_toolbox::process;
 
 /// Options of `cargo xtask soak`.
 #[derive(Clone, Debug, Parser)]

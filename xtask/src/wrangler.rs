@@ -16,8 +16,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     docker::{EGRESS_IMAGE, Engine},
+    setup,
+};
+use sandbox_toolbox::{
     process::{self, Contained, Log},
-    project, setup,
+    project,
 };
 
 /// The line by which Wrangler says that it serves.

@@ -5,8 +5,8 @@
 
 use std::{fs, process::Command};
 
+use sandbox_toolbox::project;
 use serde_json::Value;
-use xtask::project;
 
 /// Runs one and returns its table and its rows.
 fn quick(arguments: &[&str]) -> (String, Value) {

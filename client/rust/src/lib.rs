@@ -198,7 +198,7 @@ impl Sandbox {
     /// lost. See [`methods::OPERATION_OUTCOME`].
     ///
     /// # Errors
-    /// `INTERNAL_ERROR` when the bucket fails
+    /// `INTERNAL_ERROR` when the bucket fails, `CONTAINER_UNAVAILABLE`
     pub async fn operation_outcome(&self, operation: &OperationId) -> Result<OperationOutcome> {
         let request = OperationById {
             operation_id: operation.clone(),

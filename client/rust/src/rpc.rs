@@ -42,7 +42,7 @@ pub(crate) fn arguments(
                 let _ = Reflect::delete_property(fields.unchecked_ref::<Object>(), &(*name).into());
                 value
             }
-            Argument::Fields(_) | Argument::Handle(_) => fields.clone(),
+            Argument::Fields(_) | Argument::Rest(_) | Argument::Handle(_) => fields.clone(),
             Argument::Options(_) => to_js(options)?,
             Argument::Content(_) => content.clone(),
         });

@@ -31,8 +31,8 @@ pub struct Row {
     pub status: u16,
     /// Whether it starts a container that is stopped.
     pub starts_container: bool,
-    /// Whether it can be followed by server-sent events.
-    pub is_followed: bool,
+    /// What it streams, as server-sent events, to callers that accept them.
+    pub streams: Option<Stream>,
     /// Whether it can be asked later what became of it.
     pub is_journaled: bool,
     /// Whether it is about all sandboxes: its route is not below one.
@@ -88,9 +88,10 @@ pub enum Part {
 /// One argument of a method over RPC, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// An object whose fields are what the method takes, except for those that
-    /// are arguments of their own.
+    /// An object whose fields are what the method takes.
     Fields(&'static str),
+    /// The same, without those that are arguments of their own; it may be omitted.
+    Rest(&'static str),
     /// The field of this name.
     Field(&'static str),
     /// The field `id`, or a handle that has one.
@@ -100,6 +101,25 @@ pub enum Argument {
     /// The content of a file.
     Content(&'static str),
 }
+
+/// What a method streams as server-sent events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The progress of an operation, and its result or its error in the end.
+    Progress,
+    /// The output of a command, and its exit code or an error in the end.
+    Output,
+}
+
+/// Codes that any method can fail with, whatever it is about: what is wrong before
+/// there is a method, and what befalls the Durable Object.
+pub const OF_ANY_METHOD: [ErrorCode; 5] = [
+    ErrorCode::Unauthorized,
+    ErrorCode::NotConfigured,
+    ErrorCode::InvalidRequest,
+    ErrorCode::OperationInterrupted,
+    ErrorCode::InternalError,
+];
 
 /// Building a row.
 impl Row {
@@ -114,7 +134,7 @@ impl Row {
             arguments: None,
             status: 200,
             starts_container: false,
-            is_followed: false,
+            streams: None,
             is_journaled: false,
             is_of_all: false,
             unknown: UnknownFields::Refused { but: &[] },
@@ -198,9 +218,9 @@ impl Row {
         self
     }
 
-    /// Sends its progress, or its output, to callers that accept server-sent events.
-    pub(super) const fn followed(mut self) -> Self {
-        self.is_followed = true;
+    /// Streams this to callers that accept server-sent events.
+    pub(super) const fn streaming(mut self, what: Stream) -> Self {
+        self.streams = Some(what);
         self
     }
 
@@ -232,7 +252,8 @@ impl Row {
         matches!(self.unknown, UnknownFields::Refused { .. })
     }
 
-    /// Every code that it fails with, but for `INTERNAL_ERROR`, which all have.
+    /// The codes that it fails with, but for `INTERNAL_ERROR`, beside those that any
+    /// method can fail with.
     pub fn codes(&self) -> Vec<ErrorCode> {
         let mut codes = vec![self.refusal, self.missing, self.failure];
         codes.extend(self.other);

@@ -8,7 +8,7 @@ use crate::{
     handle::BackupId,
     report::{LeftOutEntry, Listed},
     schema,
-    strategy::{self, Strategy},
+    strategy::Strategy,
 };
 
 /// One restored directory.
@@ -20,7 +20,6 @@ pub struct MountStatus {
     /// Where.
     pub dir: String,
     /// How it is served.
-    #[serde(deserialize_with = "strategy::or_unknown")]
     pub strategy: Strategy,
     /// Whether it can be read.
     pub state: MountState,
@@ -93,6 +92,6 @@ pub struct AgentStatus {
 
 fn known_strategies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strategy>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
-    let known = |name: String| name.parse().ok();
+    let known = |name: String| Strategy::ALL.into_iter().find(|it| it.as_str() == name);
     Ok(names.into_iter().filter_map(known).collect())
 }

@@ -138,6 +138,7 @@ fn schema_of<'a>(part: &str, operation: &'a Value) -> Option<&'a Value> {
 fn compare(description: &Value, schema: &Value, value: &Value, at: &str) {
     let mut fields = BTreeMap::new();
     let mut whole = Vec::new();
+    let mut words: Vec<&Value> = Vec::new();
     flatten(description, schema, &mut fields, &mut whole);
     for schema in whole {
         if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
@@ -146,10 +147,17 @@ fn compare(description: &Value, schema: &Value, value: &Value, at: &str) {
                 compare(description, items, value, &format!("{at}[]"));
             }
         }
-        if let Some(allowed) = schema.get("enum") {
-            let allowed = allowed.as_array().unwrap();
-            assert!(allowed.contains(value), "{at}: {value} is not described");
-        }
+        words.extend(schema.get("const"));
+        words.extend(
+            schema
+                .get("enum")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten(),
+        );
+    }
+    if !words.is_empty() {
+        assert!(words.contains(&value), "{at}: {value} is not described");
     }
     // Options of another package mean nothing here, whatever they are.
     fields.retain(|_, schema| {

@@ -22,6 +22,7 @@ use sandbox_shared::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use strum::VariantArray;
 
 use crate::values::{
     counts, created, error, handle, id, left_out, metadata, moment, one, operation, options,
@@ -229,7 +230,7 @@ pub(crate) fn results() -> Samples {
                         bytes: 1,
                         bytes_uploaded: Some(1),
                         duration_ms: 1,
-                        phases_ms: [(Phase::Starting, 1)].into(),
+                        phases_ms: Phase::VARIANTS.iter().map(|phase| (*phase, 1)).collect(),
                     },
                 }],
                 cursor: Some("1".into()),

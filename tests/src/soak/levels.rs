@@ -7,9 +7,9 @@
 use std::{fmt, fs, io, path::Path};
 
 use anyhow::{Context, Result};
+use sandbox_toolbox::project;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
-use xtask::project;
 
 use super::cycle;
 use crate::{

@@ -7,11 +7,9 @@ use sandbox_shared::{
     protocol::{AgentStatus, env, paths},
 };
 use sandbox_tests::docker_stage::DockerStage;
+use sandbox_toolbox::project;
 use tokio::time::{sleep, timeout};
-use xtask::{
-    docker::{AGENT_IMAGE, BUSYBOX_IMAGE},
-    project,
-};
+use xtask::docker::{AGENT_IMAGE, BUSYBOX_IMAGE};
 
 sandbox_tests::tests![
     strategies_by_what_a_container_may_do,

@@ -4,8 +4,9 @@
 use std::{fs, process::Stdio, sync::Arc};
 
 use sandbox_tests::stage::Stage;
+use sandbox_toolbox::project;
 use tokio::{process::Command, task::spawn_blocking};
-use xtask::{project, setup};
+use xtask::setup;
 
 crate::tests![routes_are_as_described];
 

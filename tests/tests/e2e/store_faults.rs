@@ -173,7 +173,7 @@ async fn of_the_bucket_while_restoring(stage: Arc<Stage>) {
     assert_eq!(tree::digest(&sandbox, "/workspace").await, before);
 }
 
-/// A failing bucket says nothing about the backups in it, and each verb has its
+/// A failing bucket says nothing about the backups in it, and each method has its
 /// own code for it.
 async fn of_the_bucket_at_every_other_verb(stage: Arc<Stage>) {
     let _turn = stage.faulty_gateway(Fault::None).await;

@@ -85,17 +85,23 @@ where
 }
 
 /// Runs an operation for a caller who follows it, or for one who waits for it.
-async fn operate<T: Serialize + 'static>(
+async fn operate<T, R: Serialize + 'static, O>(
+    method: &Method<T, R, O>,
     service: Rc<Service>,
     follows: bool,
-    operation: impl AsyncFnOnce(&Service, Cancellation) -> Result<T> + 'static,
+    operation: impl AsyncFnOnce(&Service, Cancellation) -> Result<R> + 'static,
 ) -> Result<Reply> {
     if !follows {
-        return Reply::of(&operation(&service, Cancellation::default()).await?);
+        return reply(method, &operation(&service, Cancellation::default()).await?);
     }
     let events =
         service.follow(async |service, cancellation| operation(&service, cancellation).await);
-    events_reply::<OperationEvent<T>>(events)
+    events_reply::<OperationEvent<R>>(events)
+}
+
+/// The result of a method.
+fn reply<T, R: Serialize, O>(_method: &Method<T, R, O>, result: &R) -> Result<Reply> {
+    Reply::of(result)
 }
 
 fn events_reply<T: Serialize>(events: impl Stream<Item = Result<T>> + 'static) -> Result<Reply> {
@@ -108,9 +114,14 @@ fn handlers() -> Vec<Handler> {
             let backup = options.check(&service.allowed_roots()?)?;
             let named = methods::CREATE_BACKUP.read_options(call.options)?;
             let id = call.operation.or(named.operation_id);
-            operate(service, call.follows, async move |service, cancellation| {
-                service.create_backup(backup, id, cancellation).await
-            })
+            operate(
+                &methods::CREATE_BACKUP,
+                service,
+                call.follows,
+                async move |service, cancellation| {
+                    service.create_backup(backup, id, cancellation).await
+                },
+            )
             .await
         }),
         on(&methods::PREVIEW_BACKUP, async |service, options| {
@@ -121,9 +132,14 @@ fn handlers() -> Vec<Handler> {
             let options = methods::RESTORE_BACKUP.read_options(call.options)?;
             let restore = request.with(&options).check(&service.allowed_roots()?)?;
             let id = call.operation.or(options.operation_id);
-            operate(service, call.follows, async move |service, cancellation| {
-                service.restore_backup(restore, id, cancellation).await
-            })
+            operate(
+                &methods::RESTORE_BACKUP,
+                service,
+                call.follows,
+                async move |service, cancellation| {
+                    service.restore_backup(restore, id, cancellation).await
+                },
+            )
             .await
         }),
         on(&methods::UNMOUNT_BACKUP, async |service, request| {
@@ -137,9 +153,14 @@ fn handlers() -> Vec<Handler> {
             service.get_backup(&backup.id).await
         }),
         on_call(&methods::VERIFY_BACKUP, async |service, backup, call| {
-            operate(service, call.follows, async move |service, cancellation| {
-                service.verify_backup(backup.id, cancellation).await
-            })
+            operate(
+                &methods::VERIFY_BACKUP,
+                service,
+                call.follows,
+                async move |service, cancellation| {
+                    service.verify_backup(backup.id, cancellation).await
+                },
+            )
             .await
         }),
         on(&methods::DELETE_BACKUP, async |service, backup| {
@@ -164,14 +185,17 @@ fn handlers() -> Vec<Handler> {
             if call.follows {
                 return events_reply(service.exec_events(&request).await?);
             }
-            Reply::of(&service.exec(&request).await?)
+            reply(&methods::EXEC, &service.exec(&request).await?)
         }),
         on_call(&methods::EXEC_STREAM, async |service, request, _| {
             events_reply(service.exec_events(&request).await?)
         }),
         on_call(&methods::WRITE_FILE, async |service, file, call| {
             let body = content::to_write(call.content, file.encoding.unwrap_or_default())?;
-            Reply::of(&service.write_file(file.path, body).await?)
+            reply(
+                &methods::WRITE_FILE,
+                &service.write_file(file.path, body).await?,
+            )
         }),
         on(&methods::READ_FILE, async |service, file| {
             let bytes = service.read_file(file.path.clone()).await?.bytes().await?;
@@ -179,7 +203,10 @@ fn handlers() -> Vec<Handler> {
         }),
         on_call(&methods::WRITE_RAW_FILE, async |service, file, call| {
             let body = call.content.into();
-            Reply::of(&service.write_file(file.path, body).await?)
+            reply(
+                &methods::WRITE_RAW_FILE,
+                &service.write_file(file.path, body).await?,
+            )
         }),
         on_call(&methods::READ_RAW_FILE, async |service, file, _| {
             let content = service.read_file(file.path).await?;

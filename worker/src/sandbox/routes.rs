@@ -38,7 +38,7 @@ async fn dispatch(service: Rc<Service>, mut request: Request) -> Result<Response
         options: Input::EMPTY,
         content: content(&request, takes),
         operation: operation_id(&request, method)?,
-        follows: method.is_followed && accepts_events(&request),
+        follows: method.streams.is_some() && accepts_events(&request),
     };
     let response = match methods::call(service, method, call).await? {
         Reply::Json(json) => json_response(json)?,

@@ -87,7 +87,7 @@ fn read(takes: &[Argument], arguments: &Array) -> Call {
             .chain(std::iter::repeat(JsValue::UNDEFINED)),
     ) {
         match argument {
-            Argument::Fields(_) => call.fields = input::fields(&value),
+            Argument::Fields(_) | Argument::Rest(_) => call.fields = input::fields(&value),
             Argument::Field(name) => single.push((*name, value)),
             Argument::Handle(_) => single.push(("id", input::id_of(&value))),
             Argument::Options(_) => call.options = input::fields(&value),

@@ -4,7 +4,7 @@ use std::{collections::HashSet, process::Command};
 
 use anyhow::Result;
 
-use crate::process;
+use sandbox_toolbox::process;
 
 /// The rules, chains and policies at one moment.
 #[derive(Debug)]

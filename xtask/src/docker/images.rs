@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::Engine;
-use crate::{artifacts, process, project};
+use crate::artifacts;
+use sandbox_toolbox::{process, project};
 
 /// The agent, and nothing else: what the Dockerfile's stage `agent` makes.
 pub const AGENT_IMAGE: &str = "sandbox-agent:latest";

@@ -2,13 +2,14 @@
 //! JSON Schemas of what it takes and returns.
 
 use sandbox_shared::{
-    SandboxError,
+    ErrorCode, SandboxError,
     methods::{self, Method, Row, Visitor},
 };
 use schemars::{
     JsonSchema, SchemaGenerator,
     generate::{Contract as Direction, SchemaSettings},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Where the schemas of types with a name are referred to.
@@ -58,6 +59,7 @@ pub(super) fn contract() -> Contract {
     collector.results.subschema_for::<SandboxError>();
     let mut schemas = collector.results.take_definitions(true);
     schemas.values_mut().for_each(drop_null_of_optional);
+    schemas.values_mut().for_each(drop_defaults);
     let mut requests = collector.requests.take_definitions(true);
     for (name, schema) in &mut requests {
         let takes = |method: &&Described| method.takes.name == *name;
@@ -68,9 +70,10 @@ pub(super) fn contract() -> Contract {
             .map(|method| method.row);
         describe_unknown(schema, row);
     }
-    // A type that is both taken and returned need not have, when it is taken, what it
-    // always has when it is returned. The weaker description holds of both.
+    // Of a type that is both taken and returned, it is said what is taken: less is
+    // required then, and what is not known is refused.
     schemas.extend(requests);
+    add_statuses(&mut schemas);
     schemas.values_mut().for_each(simplify);
     for method in &mut collector.methods {
         simplify(&mut method.returns.schema);
@@ -135,6 +138,28 @@ pub(super) fn drop_null_of_optional(schema: &mut Value) {
     }
 }
 
+/// Defaults are for what is taken.
+fn drop_defaults(schema: &mut Value) {
+    for (_, property) in properties(schema) {
+        if let Some(fields) = property.as_object_mut() {
+            fields.remove("default");
+        }
+    }
+}
+
+/// Says with which HTTP status each code travels.
+fn add_statuses(schemas: &mut Map<String, Value>) {
+    let words = schemas
+        .get_mut("ErrorCode")
+        .and_then(|it| it.get_mut("oneOf"));
+    for word in words.and_then(Value::as_array_mut).into_iter().flatten() {
+        let code = ErrorCode::deserialize(&word["const"]).ok();
+        if let (Some(code), Some(text)) = (code, word["description"].as_str()) {
+            word["description"] = format!("({}) {text}", code.http_status()).into();
+        }
+    }
+}
+
 /// The same schema without null.
 pub(super) fn drop_null(schema: &mut Value) {
     if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
@@ -142,6 +167,9 @@ pub(super) fn drop_null(schema: &mut Value) {
         if let [only] = types.as_slice() {
             schema["type"] = only.clone();
         }
+    }
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.retain(|it| !it.is_null());
     }
     let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) else {
         return;

@@ -1,6 +1,14 @@
 //! `openapi.json`: the routes, as OpenAPI 3.1 describes them.
 
-use sandbox_shared::{ErrorCode, methods::Part, name};
+use std::collections::BTreeSet;
+
+use sandbox_shared::{
+    ErrorCode,
+    methods::{OF_ANY_METHOD, Part, Stream},
+    name,
+    operation::OperationId,
+};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::contract::{Contract, Described, SCHEMAS, drop_null};
@@ -34,6 +42,8 @@ pub(super) fn document(contract: &Contract) -> Value {
     }
     let mut schemas = contract.schemas.clone();
     schemas.insert("Error".into(), error());
+    let used = reachable(&paths, &schemas);
+    schemas.retain(|name, _| used.contains(name));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -54,6 +64,36 @@ pub(super) fn document(contract: &Contract) -> Value {
             "schemas": schemas,
         },
     })
+}
+
+/// The names of the schemas that the paths refer to, and what those refer to; events
+/// are referred to by their name alone.
+fn reachable(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> BTreeSet<String> {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|it| references(it, found)),
+            Value::Object(fields) => fields.iter().for_each(|(name, it)| match it.as_str() {
+                Some(text) if name == "$ref" => {
+                    found.extend(text.strip_prefix(SCHEMAS).map(str::to_owned))
+                }
+                _ => references(it, found),
+            }),
+            _ => {}
+        }
+    }
+    let mut pending = vec!["ExecEvent".to_owned()];
+    paths
+        .values()
+        .for_each(|path| references(path, &mut pending));
+    let mut used = BTreeSet::new();
+    while let Some(name) = pending.pop() {
+        if let Some(schema) = schemas.get(&name)
+            && used.insert(name)
+        {
+            references(schema, &mut pending);
+        }
+    }
+    used
 }
 
 fn operation(contract: &Contract, method: &Described, takes: Part) -> Value {
@@ -126,7 +166,7 @@ fn operation_id() -> Value {
         "in": "header",
         "description": "Names the operation, so that its outcome can be asked for if this answer is \
             lost. Each operation needs one of its own.",
-        "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" },
+        "schema": OperationId::json_schema(&mut SchemaGenerator::default()),
     })
 }
 
@@ -142,23 +182,39 @@ fn responses(contract: &Contract, method: &Described) -> Value {
             "content": content(JSON, &method.returns.schema),
         }),
     };
-    if row.is_followed {
+    if let Some(stream) = row.streams {
         // Events come with 200 whatever the method answers otherwise.
         if row.status != 200 {
-            responses["200"] = json!({ "description": "Progress, as it comes.", "content": {} });
+            responses["200"] = json!({ "description": "Its progress, as events.", "content": {} });
         }
+        let events = match stream {
+            Stream::Progress => {
+                "`{\"type\": \"progress\", \"operation\"}`, at the end \
+                `{\"type\": \"result\", \"result\"}` or `{\"error\"}`. Hanging up cancels the operation."
+            }
+            Stream::Output => {
+                "an `ExecEvent`, or `{\"error\"}` at the end. Hanging up kills the command."
+            }
+        };
         responses["200"]["content"][EVENTS] = json!({
             "schema": {
                 "type": "string",
-                "description": "With `Accept: text/event-stream`: server-sent events whose `data:` is \
-                    JSON, progress or output as it comes, and at the end the result or `{error}`. \
-                    Hanging up cancels it.",
+                "description": format!(
+                    "With `Accept: text/event-stream`: `data:` lines of JSON, each of them {events}"
+                ),
             },
         });
     }
-    let codes: Vec<_> = row.codes().into_iter().map(code_and_status).collect();
+    let codes = |codes: &[ErrorCode]| {
+        let codes: Vec<_> = codes.iter().copied().map(code_and_status).collect();
+        codes.join(", ")
+    };
     responses["default"] = json!({
-        "description": format!("It failed: {}, or {}.", codes.join(", "), code_and_status(ErrorCode::InternalError)),
+        "description": format!(
+            "It failed: {}; or, as any method can: {}.",
+            codes(&row.codes()),
+            codes(&OF_ANY_METHOD),
+        ),
         "content": content(JSON, &json!({ "$ref": format!("{SCHEMAS}Error") })),
     });
     responses

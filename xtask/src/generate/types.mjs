@@ -49,47 +49,34 @@ process.stdout.write([...names.map((name) => types.get(name)), formatted].join("
 /** A schema in the form that json-schema-to-typescript makes the most of. */
 function prepared(schema) {
   if (typeof schema !== "object") return schema;
-  // A title would make a type of its own, a default would be taken for a type, and limits would
-  // make tuples of arrays.
-  const { $ref, title, default: _, minItems, maxItems, ...result } = schema;
+  // A default would be taken for a type, and limits would make tuples of arrays.
+  const { $ref, default: value, maxItems, ...result } = schema;
   // What may be anything would be taken for an object.
   if (Object.keys(schema).every((key) => key === "description")) result.tsType = "unknown";
-  for (const key of ["properties", "patternProperties"]) {
-    if (key in result) result[key] = mapValues(result[key], prepared);
-  }
-  for (const key of ["additionalProperties", "items", "allOf", "anyOf", "oneOf"]) {
+  if ("properties" in result) result.properties = mapValues(result.properties, prepared);
+  for (const key of ["additionalProperties", "items", "anyOf", "oneOf"]) {
     if (key in result) {
       const value = result[key];
       result[key] = Array.isArray(value) ? value.map(prepared) : prepared(value);
     }
   }
   // Beside anything else, a reference would be to a copy of the type.
-  if ($ref !== undefined) result.allOf = [{ $ref }, ...(result.allOf ?? [])];
+  if ($ref !== undefined) result.allOf = [{ $ref }];
 
-  const variants = (schema.oneOf ?? schema.anyOf ?? []).flatMap(described).join("\n");
-  if (variants !== "") {
-    result.description = [schema.description, variants].filter(Boolean).join("\n\n");
-  }
-  return withFieldsApart(result);
+  const variants = (schema.oneOf ?? []).flatMap(described).join("\n");
+  const said = [schema.description, variants, isScalar(value) && `@default ${value}`];
+  result.description = said.filter(Boolean).join("\n\n") || undefined;
+  return result;
+}
+
+function isScalar(value) {
+  return value !== undefined && typeof value !== "object";
 }
 
 /** What a union says of one of its variants, as an item of a list: TypeScript has no place for it. */
-function described({ const: value, properties = {}, description }) {
-  const tags = Object.values(properties).map((property) => property.const);
-  const name = [value, ...tags].find((candidate) => typeof candidate === "string");
-  if (name === undefined || description === undefined) return [];
-  return [`- \`${name}\`: ${description.replaceAll("\n", "\n  ")}`];
-}
-
-/**
- * Makes an object's own fields one more part of `allOf`: beside other types, the one or the other
- * would be lost.
- */
-function withFieldsApart(schema) {
-  const { description, allOf = [], anyOf, oneOf, ...own } = schema;
-  const others = [...allOf, ...(anyOf ? [{ anyOf }] : []), ...(oneOf ? [{ oneOf }] : [])];
-  if (own.properties === undefined || others.length === 0) return schema;
-  return { description, allOf: [...others, own] };
+function described({ properties, description }) {
+  const tag = Object.values(properties).find((property) => property.const !== undefined);
+  return [`- \`${tag.const}\`: ${description.replaceAll("\n", "\n  ")}`];
 }
 
 /** The declarations of a module, by name, each with its comment. */

@@ -7,7 +7,8 @@ use sandbox_shared::methods::{Argument, Row};
 use serde_json::{Map, Value, json};
 
 use super::contract::{Contract, Described, SCHEMAS, Type, drop_null_of_optional};
-use crate::{project, setup::NodeTools};
+use crate::setup::NodeTools;
+use sandbox_toolbox::project;
 
 const HEADER: &str = "\
 // Made by `cargo xtask generate` from shared/src: the types of the contract, and
@@ -18,7 +19,10 @@ const HEADER: &str = "\
 const SANDBOX: &str = "\
 /**
  * A sandbox: a container with its Durable Object. Backups and restores of one sandbox run one after
- * the other. Every method throws a `SandboxError` when it fails.
+ * the other. Every method throws a `SandboxError` when it fails. Beside the codes that are named
+ * with it, there are `INVALID_REQUEST` for more arguments than it takes, `OPERATION_INTERRUPTED`
+ * when the Durable Object goes away, `INTERNAL_ERROR`, and those of the restores that `autoRestore`
+ * asks for, which come before anything else in a new container.
  */
 export interface Sandbox {
 ";
@@ -121,19 +125,13 @@ fn parameter(contract: &Contract, method: &Described, argument: Argument) -> Str
                 _ => format!("{name}{optional}: {takes}[\"{name}\"]"),
             }
         }
-        Argument::Fields(name) => {
-            let positional: Vec<_> = positional(method.row).collect();
-            let rest = fields
-                .keys()
-                .filter(|field| !positional.contains(&field.as_str()));
-            let optional = match rest.into_iter().any(|field| is_required(field)) {
-                true => "",
-                false => "?",
-            };
-            let omitted: Vec<_> = positional.iter().map(|it| format!("\"{it}\"")).collect();
+        Argument::Fields(name) => format!("{name}: {takes}"),
+        Argument::Rest(name) => {
+            let omitted = positional(method.row).map(|it| format!("\"{it}\""));
+            let omitted: Vec<_> = omitted.collect();
             match omitted.is_empty() {
-                true => format!("{name}{optional}: {takes}"),
-                false => format!("{name}{optional}: Omit<{takes}, {}>", omitted.join(" | ")),
+                true => format!("{name}?: {takes}"),
+                false => format!("{name}?: Omit<{takes}, {}>", omitted.join(" | ")),
             }
         }
         Argument::Handle(name) => format!("{name}: string | {takes}"),
@@ -155,13 +153,21 @@ fn positional(row: &Row) -> impl Iterator<Item = &'static str> {
         })
 }
 
-/// Breaks the lines of all that is said in a schema.
+/// Says what TypeScript has no words for, and breaks the lines of all that is said.
 fn wrap_descriptions(schema: &mut Value) {
     match schema {
         Value::Array(schemas) => schemas.iter_mut().for_each(wrap_descriptions),
         Value::Object(fields) => {
             fields.values_mut().for_each(wrap_descriptions);
+            if fields.get("type").is_some_and(|it| it == "integer") {
+                // A number that is computed has no literal type.
+                fields.remove("enum");
+            }
+            let is_moment = fields.get("format").is_some_and(|it| it == "date-time");
             if let Some(Value::String(text)) = fields.get_mut("description") {
+                if is_moment && !text.contains("ISO 8601") {
+                    text.push_str(" ISO 8601.");
+                }
                 *text = wrapped(text).join("\n");
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, project};
+use sandbox_toolbox::{process, project};
 
 const WORKER_BUILD_VERSION: &str = "0.8.7";
 

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::{process, project};
+use sandbox_toolbox::{process, project};
 
 /// npm's name for this machine's processor.
 const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {

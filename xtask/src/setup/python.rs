@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::system;
-use crate::process;
+use sandbox_toolbox::process;
 
 /// Holds the name of what was installed, once it has been.
 const STAMP: &str = ".installed";

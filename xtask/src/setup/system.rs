@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{process, project};
+use sandbox_toolbox::{process, project};
 
 /// A program that must be there, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+use sandbox_toolbox::process;
 
 /// What Workers run.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";

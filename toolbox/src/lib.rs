@@ -1,0 +1,5 @@
+//! Where things are in the working tree, and running programs.
+#![forbid(unsafe_code)]
+
+pub mod process;
+pub mod project;
