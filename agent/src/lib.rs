@@ -13,7 +13,6 @@ pub mod config;
 mod convert;
 pub mod exec;
 pub mod files;
-pub mod fuse;
 pub mod init;
 mod log;
 pub mod paths;

@@ -119,5 +119,6 @@ fn read_all(mut reader: impl Read, output: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(feature = "native")]
+#[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use syn::{
 
 /// The crates, and the modules of their roots from the top down, where an order
 /// is declared. A module that is not in it may be anywhere.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     (
         "worker",
         &[
@@ -43,6 +43,10 @@ const CRATES: [(&str, &[&str]); 10] = [
     ),
     ("shared", &["methods", "request", "protocol"]),
     ("agent", &[]),
+    (
+        "cow-fuse",
+        &["view", "cow", "archive_file", "archive", "session", "lower"],
+    ),
     (
         "squashfs",
         &["image", "writer", "tree", "reader", "decoder", "format"],

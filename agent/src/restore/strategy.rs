@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::Session;
 use sandbox_shared::Strategy;
 use squashfs::reader::ReadAt;
 
@@ -15,7 +16,6 @@ use super::{
     MountError,
     slot::{Copy, Slot},
 };
-use crate::fuse::Session;
 
 mod extract;
 mod fuse;

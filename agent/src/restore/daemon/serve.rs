@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::Session;
 use sandbox_shared::{
     ErrorCode, SandboxError,
     methods::{self, Failure},
@@ -23,7 +24,6 @@ use tokio::{
 use super::{super::strategy, Address, Answer, MountError, PAUSE, Request, Slot, line};
 use crate::{
     config::store_timeout_from_env,
-    fuse::Session,
     transfer::{Store, lazy::LazyArchive},
 };
 

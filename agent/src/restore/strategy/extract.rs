@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::Session;
 use rustix::{
     fs::{Mode, fstat},
     io::Errno,
@@ -25,7 +26,6 @@ use super::{
 };
 use crate::{
     convert,
-    fuse::Session,
     paths::place::{Place, proc_path},
     restore::{
         MountError,

@@ -2,14 +2,12 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use cow_fuse::{Session, cow};
 use sandbox_shared::Strategy;
 use squashfs::reader::ReadAt;
 
-use super::mounted::{Mounted, fuse_failed, open};
-use crate::{
-    fuse::{Options, Session, cow},
-    restore::{MountError, slot::Slot},
-};
+use super::mounted::{Mounted, fuse_failed, fuse_options, open};
+use crate::restore::{MountError, slot::Slot};
 
 #[derive(Debug)]
 pub(super) struct Fuse;
@@ -21,13 +19,8 @@ impl Mounted for Fuse {
 
     fn serve(&self, slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
         std::fs::create_dir_all(slot.upper())?;
-        cow::serve(
-            open(source)?,
-            &slot.upper(),
-            &slot.root(),
-            &Options::default(),
-        )
-        .map_err(|error| fuse_failed(io::Error::other(error)))
+        cow::serve(open(source)?, &slot.upper(), &slot.root(), &fuse_options())
+            .map_err(|error| fuse_failed(io::Error::other(error)))
     }
 
     /// The daemon has done it.

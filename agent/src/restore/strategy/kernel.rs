@@ -7,17 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::{Session, archive_file};
 use sandbox_shared::Strategy;
 use squashfs::reader::ReadAt;
 
 use super::{
-    mounted::{Mounted, fuse_failed},
+    mounted::{Mounted, fuse_failed, fuse_options},
     overlayfs,
 };
-use crate::{
-    fuse::{Options, Session, archive_file},
-    restore::{MountError, slot::Slot},
-};
+use crate::restore::{MountError, slot::Slot};
 
 #[derive(Debug)]
 pub(super) struct Kernel;
@@ -28,7 +26,7 @@ impl Mounted for Kernel {
     }
 
     fn serve(&self, slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
-        archive_file::serve(source, &slot.source(), &Options::default()).map_err(fuse_failed)
+        archive_file::serve(source, &slot.source(), &fuse_options()).map_err(fuse_failed)
     }
 
     fn mount(&self, slot: &Slot) -> Result<(), MountError> {

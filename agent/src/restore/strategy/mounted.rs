@@ -16,6 +16,7 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::{Options, Session, archive::Archive, lower::Lower};
 use rustix::{
     fs::{CWD, statvfs},
     io::Errno,
@@ -26,7 +27,7 @@ use rustix::{
 use sandbox_shared::Strategy;
 use squashfs::{
     image::ArchiveError,
-    reader::{self, Archive, ReadAt},
+    reader::{self, ReadAt},
 };
 
 use super::{
@@ -38,7 +39,6 @@ use super::{
     RestoreStrategy,
 };
 use crate::{
-    fuse::Session,
     paths::place::{Place, proc_path},
     restore::{
         MountError,
@@ -193,10 +193,18 @@ impl<T: Mounted> RestoreStrategy for T {
 }
 
 /// Opens an archive for a file system.
-pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<Arc<Archive>, MountError> {
-    Archive::open(source, &reader::Options::default())
-        .map(Arc::new)
+pub(super) fn open(source: Arc<dyn ReadAt>) -> Result<Arc<dyn Lower>, MountError> {
+    reader::Archive::open(source, &reader::Options::default())
+        .map(|archive| Arc::new(Archive::new(Arc::new(archive))) as Arc<dyn Lower>)
         .map_err(|error| MountError::Archive(ArchiveError::from(error)))
+}
+
+/// How a FUSE file system is mounted.
+pub(super) fn fuse_options() -> Options {
+    Options {
+        source: "sandbox-agent".to_owned(),
+        ..Options::default()
+    }
 }
 
 /// The error of a FUSE file system that could not be mounted.

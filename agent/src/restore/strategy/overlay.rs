@@ -2,17 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use cow_fuse::{Session, view};
 use sandbox_shared::Strategy;
 use squashfs::reader::ReadAt;
 
 use super::{
-    mounted::{Mounted, fuse_failed, open},
+    mounted::{Mounted, fuse_failed, fuse_options, open},
     overlayfs,
 };
-use crate::{
-    fuse::{Options, Session, view},
-    restore::{MountError, slot::Slot},
-};
+use crate::restore::{MountError, slot::Slot};
 
 #[derive(Debug)]
 pub(super) struct Overlay;
@@ -23,7 +21,7 @@ impl Mounted for Overlay {
     }
 
     fn serve(&self, slot: &Slot, source: Arc<dyn ReadAt>) -> Result<Session, MountError> {
-        view::serve(open(source)?, &slot.lower(), &Options::default()).map_err(fuse_failed)
+        view::serve(open(source)?, &slot.lower(), &fuse_options()).map_err(fuse_failed)
     }
 
     fn mount(&self, slot: &Slot) -> Result<(), MountError> {

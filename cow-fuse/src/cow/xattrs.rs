@@ -9,7 +9,7 @@ use super::{
     acl::Acl,
     inode::{Inode, Xattrs, mode},
 };
-use crate::fuse::xattr;
+use crate::xattr;
 
 /// What all names and values of one file may take, in bytes. Every change of the
 /// inode writes them all.
@@ -25,7 +25,7 @@ impl Cow {
             }) => all.get(name).cloned(),
             _ => {
                 drop(state);
-                self.archived_xattr(node, name)?
+                self.lower_xattr(node, name)?
             }
         };
         value.ok_or(Errno::NODATA)
@@ -43,7 +43,7 @@ impl Cow {
     ) -> Result<Option<Vec<u8>>, Errno> {
         match &inode.xattrs {
             Some(all) => Ok(all.get(name).cloned()),
-            None => self.archived_xattr(node, name),
+            None => self.lower_xattr(node, name),
         }
     }
 
@@ -57,7 +57,7 @@ impl Cow {
         }
     }
 
-    fn archived_xattr(&self, node: u64, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+    fn lower_xattr(&self, node: u64, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
         self.lower.xattr(node, name)
     }
 

@@ -1,8 +1,8 @@
-//! The table of what differs from the archive.
+//! The table of what differs from the lower tree.
 //!
 //! A directory's changes are kept by name: a node that has the name now, or a
-//! whiteout, which says that what the archive has there is gone. Names that are
-//! not in the table are the archive's. Whiteouts exist only where the archive
+//! whiteout, which says that what the lower tree has there is gone. Names that are
+//! not in the table are the lower tree's. Whiteouts exist only where the lower tree
 //! has the name.
 
 use std::{
@@ -14,9 +14,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::inode::{Content, Inode};
-use crate::fuse::lower;
+use crate::lower;
 
-/// The first number of a node of our own. Above the archive's, and a number that
+/// The first number of a node of our own. Above the lower tree's, and a number that
 /// JavaScript can hold.
 const FIRST_NODE: u64 = 1 << 49;
 
@@ -43,13 +43,13 @@ pub(super) enum Delta {
 pub(super) enum Entry {
     /// This node's.
     Node(u64),
-    /// Nobody's, in spite of the archive.
+    /// Nobody's, in spite of the lower tree.
     Whiteout,
-    /// As in the archive.
-    Archive,
+    /// As in the lower tree.
+    Lower,
 }
 
-/// Nodes that differ from the archive.
+/// Nodes that differ from the lower tree.
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: HashMap<u64, Node>,
@@ -100,14 +100,14 @@ impl Tree {
         self.inode(node).is_some_and(Inode::is_stored)
     }
 
-    /// Whether nothing in it can come from the archive. So it is for numbers
+    /// Whether nothing in it can come from the lower tree. So it is for numbers
     /// that are not, or no longer, anybody's.
     pub(super) fn is_own_directory(&self, node: u64) -> bool {
         self.inode(node)
             .map_or(node >= lower::END, |inode| inode.content == Content::Own)
     }
 
-    /// Who has the name; `None`: the archive has to be asked.
+    /// Who has the name; `None`: the lower tree has to be asked.
     pub(super) fn child(&self, directory: u64, name: &[u8]) -> Option<Option<u64>> {
         let known = self
             .directory(directory)
@@ -119,13 +119,13 @@ impl Tree {
         }
     }
 
-    /// Whether the archive's entry of this name is not to be seen.
+    /// Whether the lower tree's entry of this name is not to be seen.
     pub(super) fn hides(&self, directory: u64, name: &[u8]) -> bool {
         self.directory(directory)
             .is_some_and(|directory| directory.names.contains_key(name))
     }
 
-    /// The entry after a cookie, among those that are not the archive's: its own
+    /// The entry after a cookie, among those that are not the lower tree's: its own
     /// cookie, name and node.
     pub(super) fn entry_after(&self, directory: u64, cookie: u64) -> Option<(u64, Arc<[u8]>, u64)> {
         let directory = self.directory(directory)?;
@@ -215,7 +215,7 @@ impl Directory {
                 self.names.insert(name, Some(Child { node, cookie }))
             }
             Entry::Whiteout => self.names.insert(name, None),
-            Entry::Archive => self.names.remove(&name),
+            Entry::Lower => self.names.remove(&name),
         };
         if let Some(Some(child)) = before {
             self.listing.remove(&child.cookie);
@@ -264,14 +264,14 @@ mod tests {
     #[test]
     fn a_table_made_again_is_the_same_without_the_nameless() {
         let mut tree = Tree::default();
-        tree.apply(Delta::Inode(lower::ROOT, inode(2, Content::Archive)));
+        tree.apply(Delta::Inode(lower::ROOT, inode(2, Content::Lower)));
         let new = tree.next_node();
         tree.apply(Delta::Inode(new, inode(1, Content::Own)));
         tree.apply(Delta::Inode(new + 1, inode(0, Content::Own)));
         tree.apply(entry("b", Entry::Node(new)));
         tree.apply(entry("a", Entry::Node(77)));
         tree.apply(entry("gone", Entry::Whiteout));
-        tree.apply(entry("b", Entry::Archive));
+        tree.apply(entry("b", Entry::Lower));
         tree.apply(entry("b", Entry::Node(new)));
 
         let mut again = Tree::default();
@@ -289,12 +289,12 @@ mod tests {
     #[test]
     fn a_listing_goes_on_where_it_was() {
         let mut tree = Tree::default();
-        tree.apply(Delta::Inode(lower::ROOT, inode(2, Content::Archive)));
+        tree.apply(Delta::Inode(lower::ROOT, inode(2, Content::Lower)));
         for node in 0..5 {
             tree.apply(entry(&node.to_string(), Entry::Node(node)));
         }
         let (cookie, ..) = tree.entry_after(lower::ROOT, 0).unwrap();
-        tree.apply(entry("0", Entry::Archive));
+        tree.apply(entry("0", Entry::Lower));
         tree.apply(entry("2", Entry::Whiteout));
         let (_, name, _) = tree.entry_after(lower::ROOT, cookie).unwrap();
         assert_eq!(&*name, b"1");

@@ -1,9 +1,9 @@
-//! An archive's tree, read-only.
+//! A lower tree as it is, read-only.
 //!
 //! Made to be the lower layer of an overlay: names, attributes, listings, links
 //! and pages are the kernel's for good once it has seen them; a listing brings
 //! the attributes of everything it lists; names that do not exist are remembered
-//! too. Inode numbers are the same at every mount of an archive.
+//! too. Inode numbers are the same at every mount of a tree.
 
 use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
@@ -14,28 +14,27 @@ use fuser::{
 };
 use rustix::io::Errno;
 
-use super::{
-    Options, Session,
-    lower::{DOTS, Lower, file_attr},
+use crate::{
+    lower::{DOTS, Lower, Usage, file_attr},
     reply::{self, NAME_MAX},
-    session, xattr,
+    session::{self, Options, Session},
+    xattr,
 };
-use squashfs::reader::Archive;
 
-/// Mounts the tree of `archive` on the directory `mountpoint`.
+/// Mounts the tree `lower` on the directory `mountpoint`.
 ///
 /// # Errors
 /// `/dev/fuse` cannot be opened, or the mount is refused.
-pub fn serve(archive: Arc<Archive>, mountpoint: &Path, options: &Options) -> io::Result<Session> {
+pub fn serve(lower: Arc<dyn Lower>, mountpoint: &Path, options: &Options) -> io::Result<Session> {
     let view = View {
-        block_size: archive.superblock().block_size.get(),
-        lower: Lower::new(archive),
+        block_size: lower.block_size(),
+        lower,
     };
     Session::start(view, mountpoint, options, true)
 }
 
 struct View {
-    lower: Lower,
+    lower: Arc<dyn Lower>,
     block_size: u32,
 }
 
@@ -76,7 +75,7 @@ impl View {
         }
         let dots = DOTS.len() as u64;
         let from = from.saturating_sub(dots);
-        self.lower.read_dir(directory, from, |entry| {
+        self.lower.read_dir(directory, from, &mut |entry| {
             let about = self.attributes(entry.node)?;
             Ok(add(entry.name, entry.next + dots, about))
         })
@@ -144,15 +143,14 @@ impl Filesystem for View {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let superblock = self.lower.superblock();
-        let blocks = superblock.bytes_used.get().div_ceil(self.block_size.into());
-        let files = superblock.inode_count.get().into();
+        let Usage { bytes, nodes } = self.lower.usage();
+        let blocks = bytes.div_ceil(self.block_size.into());
         let longest = NAME_MAX as u32;
         reply.statfs(
             blocks,
             0,
             0,
-            files,
+            nodes,
             0,
             self.block_size,
             longest,
@@ -160,7 +158,7 @@ impl Filesystem for View {
         );
     }
 
-    /// An archive without any attributes answers as Linux's own driver does, and
+    /// A tree without any attributes answers as Linux's own driver does, and
     /// only once: overlayfs would ask for each file's.
     fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         if !self.lower.has_xattrs() {

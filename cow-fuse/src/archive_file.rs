@@ -11,7 +11,7 @@ use fuser::{
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request,
 };
 
-use super::{
+use crate::{
     reply::{FOREVER, GENERATION},
     session::{self, Options, Session},
 };

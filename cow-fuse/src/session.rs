@@ -17,7 +17,7 @@ use rustix::{
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Threads that answer requests. More than there are cores, as some of them
-    /// wait for the archive's bytes to arrive.
+    /// wait for the lower tree's bytes to arrive.
     pub threads: usize,
     /// What the table of mounts shows as the source.
     pub source: String,
@@ -29,7 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threads: 16,
-            source: "sandbox-agent".to_owned(),
+            source: "cow-fuse".to_owned(),
             devices: false,
         }
     }

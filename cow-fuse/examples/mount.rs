@@ -4,13 +4,13 @@
 
 use std::{env, error::Error, path::PathBuf, sync::Arc};
 
-use sandbox_agent::fuse::{self, Session};
-use squashfs::reader::{self, Archive, FileSource};
+use cow_fuse::{Options, Session, archive::Archive, cow, view};
+use squashfs::reader::{self, FileSource};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = fuse::Options {
+    let mut options = Options {
         devices: true,
-        ..fuse::Options::default()
+        ..Options::default()
     };
     let mut upper = None;
     let mut paths = Vec::new();
@@ -27,10 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("one archive and one directory, please".into());
     };
     let source = Arc::new(FileSource::open(archive)?);
-    let archive = Arc::new(Archive::open(source, &reader::Options::default())?);
+    let archive = reader::Archive::open(source, &reader::Options::default())?;
+    let archive = Arc::new(Archive::new(Arc::new(archive)));
     let session: Session = match &upper {
-        Some(upper) => fuse::cow::serve(archive, upper, mountpoint, &options)?,
-        None => fuse::view::serve(archive, mountpoint, &options)?,
+        Some(upper) => cow::serve(archive, upper, mountpoint, &options)?,
+        None => view::serve(archive, mountpoint, &options)?,
     };
     println!("mounted on {}", mountpoint.display());
     Ok(session.wait()?)

@@ -1,13 +1,13 @@
-//! Directories, merged: the archive's entries that are not hidden, then those
+//! Directories, merged: the lower tree's entries that are not hidden, then those
 //! that have been made.
 
 use fuser::FileAttr;
 use rustix::io::Errno;
 
 use super::Cow;
-use crate::fuse::lower::{COOKIE_END, DOTS};
+use crate::lower::{COOKIE_END, DOTS};
 
-/// Cookies of entries that are not the archive's are above this.
+/// Cookies of entries that are not the lower tree's are above this.
 const MADE: u64 = COOKIE_END + DOTS.len() as u64;
 
 impl Cow {
@@ -29,7 +29,7 @@ impl Cow {
         if from < MADE && !self.tree().tree.is_own_directory(directory) {
             let mut room = true;
             self.lower
-                .read_dir(directory, from.saturating_sub(dots), |entry| {
+                .read_dir(directory, from.saturating_sub(dots), &mut |entry| {
                     if self.tree().tree.hides(directory, entry.name) {
                         return Ok(true);
                     }
@@ -62,7 +62,7 @@ impl Cow {
         if self.tree().tree.is_own_directory(directory) {
             return Ok(());
         }
-        self.lower.read_dir(directory, 0, |entry| {
+        self.lower.read_dir(directory, 0, &mut |entry| {
             if self.tree().tree.hides(directory, entry.name) {
                 Ok(true)
             } else {

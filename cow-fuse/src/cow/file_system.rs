@@ -21,7 +21,7 @@ use super::{
     inode::{Content, mode},
     names::New,
 };
-use crate::fuse::{
+use crate::{
     reply::{self, NAME_MAX, errno},
     session,
 };

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use cow_fuse::cow::{self, ServeError};
 use rustix::{
     fs::{
         AtFlags, CWD, FlockOperation, Mode, OFlags, XattrFlags, flock, inotify, lgetxattr,
@@ -18,7 +19,6 @@ use rustix::{
     },
     io::Errno,
 };
-use sandbox_agent::fuse::{self, cow::ServeError};
 
 use crate::{
     harness::{assert_same, run, set_times, snapshot},
@@ -186,8 +186,8 @@ fn an_upper_directory_has_one_server_and_one_archive() {
     let archive = archive_of(source.path());
     let cow = Cow::of(archive.clone());
     let elsewhere = tempfile::tempdir().unwrap();
-    let options = fuse::Options::default();
-    let second = fuse::cow::serve(archive, &cow.upper(), elsewhere.path(), &options);
+    let options = cow_fuse::Options::default();
+    let second = cow::serve(archive, &cow.upper(), elsewhere.path(), &options);
     assert!(matches!(second, Err(ServeError::InUse)));
     let copy = cow.as_if_killed();
     let upper = copy.upper();
@@ -197,13 +197,13 @@ fn an_upper_directory_has_one_server_and_one_archive() {
         .args([&upper, &keep.path().join("upper")]));
     fs::write(source.path().join("more"), b"more").unwrap();
     let other = archive_of(source.path());
-    let served = fuse::cow::serve(
+    let served = cow::serve(
         other,
         &keep.path().join("upper"),
         elsewhere.path(),
         &options,
     );
-    assert!(matches!(served, Err(ServeError::OtherArchive)));
+    assert!(matches!(served, Err(ServeError::OtherLower)));
 }
 
 #[test]
@@ -458,7 +458,7 @@ fn a_full_disk_is_an_error_and_not_damage() {
     run(Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
         .arg(&upper));
-    let session = fuse::cow::serve(archive, &upper, &merged, &fuse::Options::default()).unwrap();
+    let session = cow::serve(archive, &upper, &merged, &cow_fuse::Options::default()).unwrap();
     let big = OpenOptions::new()
         .write(true)
         .open(merged.join("src/deep/er/big"))

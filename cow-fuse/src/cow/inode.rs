@@ -1,4 +1,4 @@
-//! What is kept of a node that differs from the archive.
+//! What is kept of a node that differs from the lower tree.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,8 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 use serde::{Deserialize, Serialize};
-use squashfs::reader::{Attributes, Kind};
 
-use crate::fuse::lower::device_code;
+use crate::lower::Attributes;
 
 /// Extended attributes by their full names.
 pub(super) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -27,7 +26,7 @@ pub(super) struct Inode {
     pub(super) gid: u32,
     /// Number of names; 0 if it lives only as long as somebody has it open.
     pub(super) links: u32,
-    /// As FUSE carries it; see [`device_code`].
+    /// As FUSE carries it; see [`Attributes::device`].
     pub(super) device: u32,
     /// Of a file with content of its own, this and `mtime` are those of its file
     /// in the store.
@@ -36,15 +35,15 @@ pub(super) struct Inode {
     /// The later one of this and that of its file in the store counts.
     pub(super) ctime: Time,
     pub(super) content: Content,
-    /// `None`: those in the archive.
+    /// `None`: those in the lower tree.
     pub(super) xattrs: Option<Box<Xattrs>>,
 }
 
 /// Where content, entries or target are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Content {
-    /// In the archive, under the same number.
-    Archive,
+    /// In the lower tree, under the same number.
+    Lower,
     /// Of a file: in the store. All entries of a directory are in the table.
     Own,
     /// A link's target.
@@ -69,18 +68,18 @@ pub(super) mod mode {
 }
 
 impl Inode {
-    pub(super) fn of_archive(about: &Attributes) -> Self {
+    pub(super) fn of_lower(about: &Attributes) -> Self {
         let kind = match about.kind {
-            Kind::Directory => mode::DIRECTORY,
-            Kind::File => mode::FILE,
-            Kind::Symlink => mode::SYMLINK,
-            Kind::BlockDevice => mode::BLOCK_DEVICE,
-            Kind::CharDevice => mode::CHAR_DEVICE,
-            Kind::Fifo => mode::FIFO,
-            Kind::Socket => mode::SOCKET,
+            FileType::Directory => mode::DIRECTORY,
+            FileType::RegularFile => mode::FILE,
+            FileType::Symlink => mode::SYMLINK,
+            FileType::BlockDevice => mode::BLOCK_DEVICE,
+            FileType::CharDevice => mode::CHAR_DEVICE,
+            FileType::NamedPipe => mode::FIFO,
+            FileType::Socket => mode::SOCKET,
         };
         let time = Time {
-            seconds: about.mtime.into(),
+            seconds: about.mtime,
             nanoseconds: 0,
         };
         Self {
@@ -88,11 +87,11 @@ impl Inode {
             uid: about.uid,
             gid: about.gid,
             links: about.link_count,
-            device: device_code(about.device),
+            device: about.device,
             atime: time,
             mtime: time,
             ctime: time,
-            content: Content::Archive,
+            content: Content::Lower,
             xattrs: None,
         }
     }

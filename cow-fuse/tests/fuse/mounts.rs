@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use cow_fuse::{Session, archive, lower::Lower};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use sandbox_agent::fuse::{self, Session};
 use squashfs::{
     reader::{Archive, FileSource, Options},
     writer,
@@ -17,17 +17,18 @@ use tempfile::TempDir;
 use crate::harness;
 
 /// An archive of a tree, open for reading.
-pub(crate) fn archive_of(tree: &Path) -> Arc<Archive> {
+pub(crate) fn archive_of(tree: &Path) -> Arc<dyn Lower> {
     let file = harness::Archive::of(tree, &writer::Options::default());
     // The file's name goes, its content stays.
     let source = Arc::new(FileSource::open(&file.path).unwrap());
-    Arc::new(Archive::open(source, &Options::default()).unwrap())
+    let archive = Archive::open(source, &Options::default()).unwrap();
+    Arc::new(archive::Archive::new(Arc::new(archive)))
 }
 
-fn options() -> fuse::Options {
-    fuse::Options {
+fn options() -> cow_fuse::Options {
+    cow_fuse::Options {
         threads: 4,
-        ..fuse::Options::default()
+        ..cow_fuse::Options::default()
     }
 }
 
@@ -38,9 +39,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(archive: Arc<Archive>) -> Self {
+    pub(crate) fn of(archive: Arc<dyn Lower>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let session = fuse::view::serve(archive, directory.path(), &options()).unwrap();
+        let session = cow_fuse::view::serve(archive, directory.path(), &options()).unwrap();
         Self {
             session: Some(session),
             directory,
@@ -73,7 +74,7 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     /// Over a view.
-    pub(crate) fn of(archive: Arc<Archive>) -> Self {
+    pub(crate) fn of(archive: Arc<dyn Lower>) -> Self {
         let view = View::of(archive);
         let mut overlay = Self::over(view.path());
         overlay._view = Some(view);
@@ -117,12 +118,12 @@ impl Drop for Overlay {
 /// A mounted copy-on-write file system.
 pub(crate) struct Cow {
     session: Option<Session>,
-    archive: Arc<Archive>,
+    archive: Arc<dyn Lower>,
     directory: TempDir,
 }
 
 impl Cow {
-    pub(crate) fn of(archive: Arc<Archive>) -> Self {
+    pub(crate) fn of(archive: Arc<dyn Lower>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["upper", "merged"] {
             fs::create_dir(directory.path().join(name)).unwrap();
@@ -138,7 +139,7 @@ impl Cow {
 
     fn mount(&mut self) {
         let (upper, merged) = (self.upper(), self.path());
-        let session = fuse::cow::serve(self.archive.clone(), &upper, &merged, &options());
+        let session = cow_fuse::cow::serve(self.archive.clone(), &upper, &merged, &options());
         self.session = Some(session.unwrap());
     }
 

@@ -1,12 +1,12 @@
-//! An archive's tree that can be written to: copy-on-write in one hop.
+//! A lower tree that can be written to: copy-on-write in one hop.
 //!
 //! # What it guarantees
-//! * The archive is never changed, and file content is copied out of it only by
+//! * The lower tree is never changed, and file content is copied out of it only by
 //!   the first write or truncation: not by `chmod`, `rename`, `link` or an
 //!   opening for writing.
 //! * Names, owners, modes, times, links and attributes behave as on a disk: any
 //!   file or directory can be renamed to anywhere (never `EXDEV`), hard links of
-//!   the archive stay links when one of them is written to, inode numbers never
+//!   the lower tree stay links when one of them is written to, inode numbers never
 //!   change.
 //! * The upper directory can be on any file system, with or without extended
 //!   attributes, device nodes or root's rights: all of that is in our own books.
@@ -17,14 +17,14 @@
 //! # How
 //! The upper directory holds a [`journal`] and, for each regular file with
 //! content of its own, one plain file ([`store`]). In memory there is a table of
-//! the nodes that differ from the archive ([`tree`]); for all others the archive
-//! itself is asked. As a node is named by a number and not by a path, a renamed
+//! the nodes that differ from the lower tree ([`tree`]); for all others the lower
+//! tree itself is asked. As a node is named by a number and not by a path, a renamed
 //! directory is one changed entry, whatever is below it. Every change goes
 //! through one [`Change`](change::Change): a line in the journal, then the table.
 //!
 //! # What it does not do
 //! `O_TMPFILE` is refused (`EOPNOTSUPP`); times of access are not kept for files
-//! whose content is the archive's (as with `noatime`); files are written through
+//! whose content is the lower tree's (as with `noatime`); files are written through
 //! to the upper file at once, so that no dirty page dies with the server (no
 //! writeback cache), and they are not passed through to it by the kernel, as
 //! that would take a request for each opening of each file.
@@ -53,11 +53,12 @@ use std::{
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustix::io::Errno;
-use zerocopy::IntoBytes;
 
 use self::{inode::Inode, journal::Journal, store::Store, tree::Tree};
-use super::{Options, Session, lower::Lower};
-use squashfs::reader::Archive;
+use crate::{
+    lower::Lower,
+    session::{Options, Session},
+};
 
 /// Why a copy-on-write file system could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +67,10 @@ pub enum ServeError {
     /// Another server works on this upper directory.
     #[error("the upper directory is in use by another server")]
     InUse,
-    /// The upper directory was made over another archive, whose inodes its
+    /// The upper directory was made over another lower tree, whose inodes its
     /// journal refers to.
-    #[error("the upper directory belongs to another archive")]
-    OtherArchive,
+    #[error("the upper directory belongs to another lower tree")]
+    OtherLower,
     /// The journal was written by another version, or is none.
     #[error("the journal of the upper directory cannot be read: {0}")]
     Journal(&'static str),
@@ -78,23 +79,23 @@ pub enum ServeError {
     System(#[from] io::Error),
 }
 
-/// Mounts the tree of `archive` on the directory `mountpoint`, with all changes
+/// Mounts the tree `lower` on the directory `mountpoint`, with all changes
 /// in the directory `upper`: those found there, and those to come.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub fn serve(
-    archive: Arc<Archive>,
+    lower: Arc<dyn Lower>,
     upper: &Path,
     mountpoint: &Path,
     options: &Options,
 ) -> Result<Session, ServeError> {
-    let cow = Cow::open(archive, upper)?;
+    let cow = Cow::open(lower, upper)?;
     Ok(Session::start(cow, mountpoint, options, false)?)
 }
 
 struct Cow {
-    lower: Lower,
+    lower: Arc<dyn Lower>,
     block_size: u32,
     store: Store,
     state: RwLock<State>,
@@ -112,13 +113,12 @@ struct State {
 }
 
 impl Cow {
-    fn open(archive: Arc<Archive>, upper: &Path) -> Result<Self, ServeError> {
-        let superblock = archive.superblock();
-        let block_size = superblock.block_size.get();
-        let (journal, tree) = Journal::open(upper, superblock.as_bytes())?;
+    fn open(lower: Arc<dyn Lower>, upper: &Path) -> Result<Self, ServeError> {
+        let block_size = lower.block_size();
+        let (journal, tree) = Journal::open(upper, lower.identity())?;
         let store = Store::open(upper, |node| tree.has_content(node))?;
         Ok(Self {
-            lower: Lower::new(archive),
+            lower,
             block_size,
             store,
             next_node: AtomicU64::new(tree.next_node()),
@@ -128,7 +128,7 @@ impl Cow {
         })
     }
 
-    /// The table, as it is now. Not to be held while the archive is read: that
+    /// The table, as it is now. Not to be held while the lower tree is read: that
     /// may take as long as a network does.
     fn tree(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
@@ -144,7 +144,7 @@ impl Cow {
         if let Some(inode) = self.tree().tree.inode(node) {
             return Ok(inode.clone());
         }
-        Ok(Inode::of_archive(&self.lower.attributes(node)?))
+        Ok(Inode::of_lower(&self.lower.attributes(node)?))
     }
 
     /// Who has this name.
@@ -155,8 +155,8 @@ impl Cow {
         self.lower.lookup(directory, name)
     }
 
-    /// Whether the archive has this name in this directory.
-    fn in_archive(&self, directory: u64, name: &[u8]) -> Result<bool, Errno> {
+    /// Whether the lower tree has this name in this directory.
+    fn in_lower(&self, directory: u64, name: &[u8]) -> Result<bool, Errno> {
         if self.tree().tree.is_own_directory(directory) {
             return Ok(false);
         }

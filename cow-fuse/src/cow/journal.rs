@@ -1,7 +1,7 @@
 //! The changes on disk: a file of lines, each a change that is done or not.
 //!
 //! A line is its length and checksum and a list of [`Delta`]s. The first one says
-//! what the file is and which archive it goes with. Reading stops at the first
+//! what the file is and which lower tree it goes with. Reading stops at the first
 //! line that is not whole: the server was killed while it wrote it, and nobody
 //! has had an answer. What was read is written anew at each start, and whenever
 //! the file has grown far beyond what it says.
@@ -41,14 +41,14 @@ const SMALL: u64 = 32 << 20;
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
     version: u32,
-    archive: &'a [u8],
+    lower: &'a [u8],
 }
 
 /// A journal that is open for writing.
 #[derive(Debug)]
 pub(super) struct Journal {
     directory: PathBuf,
-    archive: Vec<u8>,
+    lower: Vec<u8>,
     /// Locked as long as it is open, so that there is only one server.
     lock: File,
     file: File,
@@ -60,8 +60,8 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the journal of an upper directory, and gives the table that it
-    /// describes. `archive` identifies the archive.
-    pub(super) fn open(directory: &Path, archive: &[u8]) -> Result<(Self, Tree), ServeError> {
+    /// describes. `lower` identifies the lower tree.
+    pub(super) fn open(directory: &Path, lower: &[u8]) -> Result<(Self, Tree), ServeError> {
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -74,11 +74,11 @@ impl Journal {
         }
         let path = directory.join(NAME);
         let (tree, old_length) = match fs::read(&path) {
-            Ok(bytes) => replay(&bytes, archive)?,
+            Ok(bytes) => replay(&bytes, lower)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Tree::default(), 0),
             Err(error) => return Err(error.into()),
         };
-        let (file, length) = match write_anew(directory, archive, &tree) {
+        let (file, length) = match write_anew(directory, lower, &tree) {
             // The old one is as good, up to where it is whole.
             Err(error) if error.kind() == io::ErrorKind::StorageFull && old_length > 0 => {
                 let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -89,7 +89,7 @@ impl Journal {
         };
         let journal = Self {
             directory: directory.to_owned(),
-            archive: archive.to_owned(),
+            lower: lower.to_owned(),
             lock,
             file,
             length,
@@ -119,7 +119,7 @@ impl Journal {
         if self.length < SMALL.max(4 * self.length_when_new) {
             return;
         }
-        match write_anew(&self.directory, &self.archive, tree) {
+        match write_anew(&self.directory, &self.lower, tree) {
             Ok((file, length)) => {
                 (self.file, self.length) = (file, length);
                 self.unsynced.store(true, Ordering::Release);
@@ -185,7 +185,7 @@ fn take_line<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The table that a journal describes, and the length of what is whole of it.
-fn replay(journal: &[u8], archive: &[u8]) -> Result<(Tree, u64), ServeError> {
+fn replay(journal: &[u8], lower: &[u8]) -> Result<(Tree, u64), ServeError> {
     let mut bytes = journal;
     let header = take_line(&mut bytes).ok_or(ServeError::Journal("it has no header"))?;
     let header: Header<'_> = postcard::from_bytes(header)
@@ -193,8 +193,8 @@ fn replay(journal: &[u8], archive: &[u8]) -> Result<(Tree, u64), ServeError> {
     if header.version != VERSION {
         return Err(ServeError::Journal("it is of another version"));
     }
-    if header.archive != archive {
-        return Err(ServeError::OtherArchive);
+    if header.lower != lower {
+        return Err(ServeError::OtherLower);
     }
     let mut tree = Tree::default();
     while let Some(change) = take_line(&mut bytes) {
@@ -208,15 +208,15 @@ fn replay(journal: &[u8], archive: &[u8]) -> Result<(Tree, u64), ServeError> {
 }
 
 /// Puts a new journal in the place of the old one, in one step.
-fn write_anew(directory: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
+fn write_anew(directory: &Path, lower: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
     let path = directory.join("journal.new");
     // Where there is no room for it, it must not take what there is.
-    write_to(&path, archive, tree)
+    write_to(&path, lower, tree)
         .and_then(|written| fs::rename(&path, directory.join(NAME)).map(|()| written))
         .inspect_err(|_| drop(fs::remove_file(&path)))
 }
 
-fn write_to(path: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
+fn write_to(path: &Path, lower: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(true)
@@ -228,7 +228,7 @@ fn write_to(path: &Path, archive: &[u8], tree: &Tree) -> io::Result<(File, u64)>
     let mut bytes = Vec::new();
     let header = Header {
         version: VERSION,
-        archive,
+        lower,
     };
     push_line(&mut bytes, &header)?;
     let mut deltas = tree.deltas();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn next_node(directory: &Path) -> u64 {
-        let (_, tree) = Journal::open(directory, b"archive").unwrap();
+        let (_, tree) = Journal::open(directory, b"lower").unwrap();
         tree.next_node()
     }
 
@@ -268,7 +268,7 @@ mod tests {
     fn a_torn_line_is_as_if_never_written() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
-        let (mut journal, _) = Journal::open(directory, b"archive").unwrap();
+        let (mut journal, _) = Journal::open(directory, b"lower").unwrap();
         journal.append(&drop(FAR)).unwrap();
         let whole = fs::read(directory.join(NAME)).unwrap();
         journal.append(&drop(FAR + 1)).unwrap();
@@ -283,17 +283,17 @@ mod tests {
     }
 
     #[test]
-    fn one_server_and_one_archive() {
+    fn one_server_and_one_lower_tree() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
-        let (journal, _) = Journal::open(directory, b"archive").unwrap();
-        let second = Journal::open(directory, b"archive");
+        let (journal, _) = Journal::open(directory, b"lower").unwrap();
+        let second = Journal::open(directory, b"lower");
         assert!(matches!(second, Err(ServeError::InUse)));
         std::mem::drop(journal);
         let other = Journal::open(directory, b"another");
-        assert!(matches!(other, Err(ServeError::OtherArchive)));
+        assert!(matches!(other, Err(ServeError::OtherLower)));
         fs::write(directory.join(NAME), b"something else").unwrap();
-        let garbage = Journal::open(directory, b"archive");
+        let garbage = Journal::open(directory, b"lower");
         assert!(matches!(garbage, Err(ServeError::Journal(_))));
     }
 
@@ -301,12 +301,12 @@ mod tests {
     fn history_is_tidied_away() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
-        let (mut journal, tree) = Journal::open(directory, b"archive").unwrap();
+        let (mut journal, tree) = Journal::open(directory, b"lower").unwrap();
         let long = vec![b'n'; 1 << 20];
         let entry = Delta::Entry {
             directory: 1,
             name: long.into(),
-            to: Entry::Archive,
+            to: Entry::Lower,
         };
         for _ in 0..40 {
             journal.append(std::slice::from_ref(&entry)).unwrap();

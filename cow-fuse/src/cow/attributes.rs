@@ -10,7 +10,7 @@ use super::{
     Cow, acl,
     inode::{Content, Inode, Time, mode},
 };
-use crate::fuse::{lower::file_attr, xattr};
+use crate::{lower::file_attr, xattr};
 
 /// What `setattr` is asked to set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,9 +40,9 @@ impl Cow {
         let (mut size, mut blocks) = (0, 0);
         let (mut atime, mut mtime, mut ctime) = (inode.atime, inode.mtime, inode.ctime);
         match &inode.content {
-            Content::Archive => {
+            Content::Lower => {
                 let about = self.lower.attributes(node)?;
-                (size, blocks) = (about.size, about.blocks());
+                (size, blocks) = (about.size, about.blocks);
             }
             Content::Target(target) => size = target.len() as u64,
             Content::Own if inode.is_file() => {

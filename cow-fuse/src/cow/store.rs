@@ -121,7 +121,7 @@ fn name(node: u64) -> String {
 fn raise_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // The archive, connections and others need some, too.
+    // The lower tree, connections and others need some, too.
     let _ = setrlimit(Resource::Nofile, limit);
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(allowed / 4).unwrap_or(OPEN).clamp(16, OPEN)

@@ -14,7 +14,7 @@ use super::{
     change::Change,
     inode::{Content, Inode, Time, mode},
 };
-use crate::fuse::reply::NAME_MAX;
+use crate::reply::NAME_MAX;
 
 /// Names that a node can have: what ext4 allows.
 const LINK_MAX: u32 = 65_000;
@@ -36,7 +36,7 @@ struct Place<'a> {
     directory: u64,
     known: Inode,
     name: &'a [u8],
-    in_archive: bool,
+    in_lower: bool,
 }
 
 impl Cow {
@@ -141,7 +141,7 @@ impl Cow {
             (false, false) => {}
         }
         let mut change = self.change();
-        change.unlink(directory, name, place.in_archive);
+        change.unlink(directory, name, place.in_lower);
         let above = change.touch(directory, &place.known);
         if want_directory {
             above.links = above.links.saturating_sub(1);
@@ -201,7 +201,7 @@ impl Cow {
                 change.link(from.directory, from.name, target);
             }
             target => {
-                change.unlink(from.directory, from.name, from.in_archive);
+                change.unlink(from.directory, from.name, from.in_lower);
                 if let Some((target, about)) = target {
                     if about.is_directory() {
                         let above = change.inode(to.directory, &to.known);
@@ -259,7 +259,7 @@ impl Cow {
             directory,
             known,
             name,
-            in_archive: self.in_archive(directory, name)?,
+            in_lower: self.in_lower(directory, name)?,
         })
     }
 }

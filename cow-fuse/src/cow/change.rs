@@ -13,7 +13,7 @@ use super::{
 
 /// A change in the making. Dropped without [`Self::commit`], it has not been.
 ///
-/// Whoever makes one holds the table, so what is needed of the archive has to be
+/// Whoever makes one holds the table, so what is needed of the lower tree has to be
 /// read before.
 pub(super) struct Change<'a> {
     state: RwLockWriteGuard<'a, State>,
@@ -64,11 +64,11 @@ impl Change<'_> {
     }
 
     /// Takes a name away.
-    pub(super) fn unlink(&mut self, directory: u64, name: &[u8], in_archive: bool) {
-        let to = if in_archive {
+    pub(super) fn unlink(&mut self, directory: u64, name: &[u8], in_lower: bool) {
+        let to = if in_lower {
             Entry::Whiteout
         } else {
-            Entry::Archive
+            Entry::Lower
         };
         self.entry(directory, name, to);
     }

@@ -1,4 +1,4 @@
-//! The file systems that the agent serves through FUSE, used by real programs
+//! The file systems, used by real programs
 //! through a real kernel. Needs root and `/dev/fuse`.
 
 #![allow(clippy::unwrap_used)]
@@ -13,6 +13,7 @@ mod harness;
 mod cow;
 mod model;
 mod mounts;
+mod own;
 mod programs;
 mod suites;
 mod view;

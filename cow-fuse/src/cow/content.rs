@@ -13,7 +13,7 @@ use super::{
     inode::{Content, Inode},
     journal::errno,
 };
-use crate::fuse::lower::{SEEK_DATA, SEEK_HOLE};
+use crate::lower::{SEEK_DATA, SEEK_HOLE};
 
 /// How much is copied at a time, in bytes.
 const PIECE: usize = 1 << 20;
@@ -146,7 +146,7 @@ impl Cow {
         Ok(())
     }
 
-    /// A file's content in the store. If it is the archive's yet, its first
+    /// A file's content in the store. If it is the lower tree's yet, its first
     /// `keep` bytes are copied.
     fn own_content(&self, node: u64, keep: u64) -> Result<Arc<File>, Errno> {
         if self.tree().tree.has_content(node) {
