@@ -212,7 +212,7 @@ async fn restore(
         Source::File(archive.into())
     };
     let restore = Restore {
-        id: BackupId::from_random(fastrand::u128(..).to_be_bytes()),
+        id: BackupId::random(),
         destination: Destination::Anywhere(absolute(&dir)?),
         source,
         strategy,

@@ -18,13 +18,14 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future::try_join_all;
+use parking_lot::{Mutex, MutexGuard};
 use sandbox_shared::{
     AbsolutePath, Result, Strategy,
     protocol::{MountState, MountStatus, UnmountResult},
@@ -212,9 +213,7 @@ impl Mounts {
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<PathBuf, Address>> {
-        self.addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.addresses.lock()
     }
 }
 

@@ -4,12 +4,7 @@
 //! the future that does the work is dropped, and with it goes everything that
 //! it had made.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
+use parking_lot::Mutex;
 use sandbox_shared::{
     BackupId, ErrorCode, SandboxError,
     methods::{Failure as _, Row},

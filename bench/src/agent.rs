@@ -96,7 +96,7 @@ impl Agent {
         store: &Store,
     ) -> Result<UploadedArchive> {
         let request = CreateBackup {
-            id: random_id()?,
+            id: BackupId::random(),
             dir: dir.to_str().context("not a path in UTF-8")?.into(),
             selection: Selection::default(),
             compression: compression.clone(),
@@ -173,12 +173,6 @@ impl Events {
         }
         Ok(serde_json::from_str(&line)?)
     }
-}
-
-pub(super) fn random_id() -> Result<BackupId> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("the system gave no random bytes")?;
-    Ok(BackupId::from_random(bytes))
 }
 
 /// An empty directory that is removed when it is dropped.

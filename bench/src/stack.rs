@@ -11,13 +11,13 @@ use std::{
 
 use anyhow::{Result, bail};
 use sandbox_shared::{
-    ArchiveChecksum, Strategy,
+    ArchiveChecksum, BackupId, Strategy,
     protocol::{RestoreEvent, paths},
 };
 use serde_json::json;
 
 use super::{
-    agent::{Agent, Scratch, random_id},
+    agent::{Agent, Scratch},
     measure::Usage,
     reference,
     store::Store,
@@ -109,7 +109,7 @@ impl Restored {
         let agent = Agent::start(source.program, &base.join("state"), base)?;
         // What else the protocol knows has its default.
         let request = json!({
-            "id": random_id()?,
+            "id": BackupId::random(),
             "dir": self.directory,
             "source": {
                 "url": source.store.archive_url(),

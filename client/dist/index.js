@@ -5,6 +5,7 @@
 // Calls go through the object's `invoke` method, which returns failures as
 // values: an Error thrown across Durable Object RPC keeps its `code` only
 // when both Workers have a recent compatibility date, a value always does.
+import { EventSourceParserStream } from "eventsource-parser/stream";
 import { JOURNALED_METHODS, METHODS } from "./contract.js";
 /** What every method of a {@link Sandbox} throws when the operation fails. */
 export class SandboxError extends Error {
@@ -104,22 +105,14 @@ export function getSandbox(namespace, name) {
  * went away before the command ended.
  */
 export async function* parseSSEStream(stream) {
-    let pending = "";
+    const events = stream
+        .pipeThrough(new TextDecoderStream())
+        .pipeThrough(new EventSourceParserStream());
     // Leaving the loop early cancels the stream, and with it the command.
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-        const events = (pending + text).split("\n\n");
-        pending = events.pop() ?? "";
-        for (const event of events) {
-            const data = event
-                .split("\n")
-                .filter((line) => line.startsWith("data:"))
-                .map((line) => line.slice("data:".length).trimStart());
-            if (data.length === 0)
-                continue;
-            const parsed = JSON.parse(data.join("\n"));
-            if (parsed.error)
-                throw new SandboxError(parsed.error);
-            yield parsed;
-        }
+    for await (const { data } of events) {
+        const parsed = JSON.parse(data);
+        if (parsed.error)
+            throw new SandboxError(parsed.error);
+        yield parsed;
     }
 }

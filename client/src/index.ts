@@ -6,6 +6,7 @@
 // values: an Error thrown across Durable Object RPC keeps its `code` only
 // when both Workers have a recent compatibility date, a value always does.
 
+import { EventSourceParserStream } from "eventsource-parser/stream";
 import { JOURNALED_METHODS, METHODS } from "./contract.js";
 import type {
   CallOptions,
@@ -191,20 +192,13 @@ export function getSandbox(namespace: SandboxNamespace, name: string): Sandbox {
 export async function* parseSSEStream<Event = ExecEvent>(
   stream: ReadableStream<Uint8Array>,
 ): AsyncGenerator<Event, void, void> {
-  let pending = "";
+  const events = stream
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream());
   // Leaving the loop early cancels the stream, and with it the command.
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const events = (pending + text).split("\n\n");
-    pending = events.pop() ?? "";
-    for (const event of events) {
-      const data = event
-        .split("\n")
-        .filter((line) => line.startsWith("data:"))
-        .map((line) => line.slice("data:".length).trimStart());
-      if (data.length === 0) continue;
-      const parsed: Awaited<Event> & { error?: ReturnedFailure } = JSON.parse(data.join("\n"));
-      if (parsed.error) throw new SandboxError(parsed.error);
-      yield parsed;
-    }
+  for await (const { data } of events) {
+    const parsed: Awaited<Event> & { error?: ReturnedFailure } = JSON.parse(data);
+    if (parsed.error) throw new SandboxError(parsed.error);
+    yield parsed;
   }
 }

@@ -33,7 +33,12 @@ impl BackupId {
         }
     }
 
-    /// Makes an id from 16 random bytes.
+    /// A new one, from the system's random numbers.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().hyphenated().to_string())
+    }
+
+    /// The same from 16 bytes that are random, or to be told apart in a test.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(
             uuid::Builder::from_random_bytes(bytes)

@@ -36,6 +36,11 @@ impl OperationId {
         )))
     }
 
+    /// A new one: a random UUID.
+    pub fn random() -> Self {
+        (&BackupId::random()).into()
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -52,3 +52,36 @@ fn files(directory: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
         })
         .collect()
 }
+
+/// Server-sent events may end their lines as they like, and a value may have several
+/// lines (WHATWG HTML, "Server-sent events").
+#[test]
+fn the_client_reads_events_with_any_line_endings() {
+    const SCRIPT: &str = r#"
+        const { parseSSEStream } = await import(process.argv[1]);
+        const text = ": a comment\r\n\r\ndata: {\"type\":\r\ndata: \"start\"}\r\n\r\n" +
+            "data:{\"type\":\"stdout\"}\rdata:\r\r\n" + "data: {\"type\":\"exit\"}\n\n";
+        // Byte by byte, so that line endings are torn apart.
+        const bytes = [...new TextEncoder().encode(text)].map((byte) => Uint8Array.of(byte));
+        const types = [];
+        for await (const event of parseSSEStream(ReadableStream.from(bytes))) types.push(event.type);
+        process.stdout.write(types.join());
+    "#;
+    let tools = xtask::setup::node().unwrap();
+    let client = project::root()
+        .join(generate::COMPILED_CLIENT)
+        .join("index.js");
+    let output = tools
+        .command(&tools.node)
+        .unwrap()
+        .args(["--input-type=module", "--eval", SCRIPT])
+        .arg(client)
+        .output()
+        .unwrap();
+    let problems = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "start,stdout,exit",
+        "{problems}"
+    );
+}

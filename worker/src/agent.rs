@@ -1,6 +1,7 @@
 //! The client of the agent: the protocol of `sandbox_shared::protocol`, over
 //! the container's port.
 
+use bytes::BytesMut;
 use futures_util::StreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sandbox_shared::{
@@ -9,6 +10,7 @@ use sandbox_shared::{
     protocol::{AgentStatus, Done, PartUrls, RenewUrl, UnmountBackup, UnmountResult, paths},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio_util::codec::{Decoder, LinesCodec};
 use wasm_bindgen::JsValue;
 use worker::{ByteStream, Headers, Method, Response};
 
@@ -148,7 +150,8 @@ impl Agent {
         let mut response = self.post(path, body).await?;
         Ok(Events {
             stream: response.stream().map_err(internal)?,
-            buffer: Vec::new(),
+            lines: LinesCodec::new_with_max_length(MAX_EVENT_BYTES),
+            buffer: BytesMut::new(),
         })
     }
 
@@ -233,20 +236,21 @@ fn cut_off(error: impl std::fmt::Display) -> SandboxError {
 /// and the agent then cancels the operation.
 pub struct Events {
     stream: ByteStream,
-    buffer: Vec<u8>,
+    lines: LinesCodec,
+    buffer: BytesMut,
 }
 
 impl Events {
     /// The next event. A stream that ends is an error: the terminal event
     /// comes first, and nobody asks for more after it.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            internal(format_args!("the agent sent an unreadable event: {error}"))
+        };
         let line = loop {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let rest = self.buffer.split_off(end + 1);
-                break std::mem::replace(&mut self.buffer, rest);
-            }
-            if self.buffer.len() > MAX_EVENT_BYTES {
-                return Err(internal("the agent sent an event without end"));
+            let line = self.lines.decode(&mut self.buffer);
+            if let Some(line) = line.map_err(|error| unreadable(&error))? {
+                break line;
             }
             match measure(Part::Agent, self.stream.next()).await {
                 Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
@@ -254,8 +258,7 @@ impl Events {
                 None => return Err(cut_off("its answer ended early")),
             }
         };
-        serde_json::from_slice(&line)
-            .map_err(|error| internal(format!("the agent sent an unreadable event: {error}")))
+        serde_json::from_str(&line).map_err(|error| unreadable(&error))
     }
 }
 

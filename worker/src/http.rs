@@ -2,7 +2,7 @@
 
 use router::Matched;
 use sandbox_shared::{
-    BackupId, ErrorCode, Result, SandboxError, SandboxName,
+    ErrorCode, Result, SandboxError, SandboxName,
     methods::{self, HttpMethod, Part, Row},
     operation::{OperationId, OperationOutcome},
 };
@@ -13,7 +13,6 @@ use worker::{Env, Headers, Method, Request, Response};
 use crate::{
     backup::overview,
     config::{API_TOKEN, Config, SANDBOX_BINDING},
-    random_bytes,
     storage::{bucket::BackupBucket, gateway},
     timing,
 };
@@ -93,7 +92,7 @@ async fn forward(request: Request, env: &Env, config: &Config) -> Result<Respons
     }
     let operation = match given {
         Some(given) => given,
-        None => (&BackupId::from_random(random_bytes()?)).into(),
+        None => OperationId::random(),
     };
     let request = request.clone_mut().map_err(internal)?;
     request

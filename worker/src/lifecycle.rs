@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future::{Either, select};
 use sandbox_shared::{
     BackupId, ErrorCode, Result, SandboxError, hex,
@@ -398,7 +399,12 @@ impl Lifecycle {
         deadline: Duration,
     ) -> Result<Recognition, String> {
         let deadline = clock::now() + deadline;
-        let (mut backoff, longest) = POLL_BACKOFF;
+        let (first, longest) = POLL_BACKOFF;
+        let mut backoffs = ExponentialBuilder::default()
+            .with_min_delay(first)
+            .with_max_delay(longest)
+            .without_max_times()
+            .build();
         let mut stops = self.stops.subscribe();
         loop {
             let stop = pin!(stops.wait_for(|stops| *stops > 0));
@@ -412,8 +418,7 @@ impl Lifecycle {
             if clock::now() >= deadline {
                 return Err(reason);
             }
-            Delay::from(backoff).await;
-            backoff = (backoff * 2).min(longest);
+            Delay::from(backoffs.next().unwrap_or(longest)).await;
             if !agent.container().is_running().await.unwrap_or(true) {
                 return Err("it has ended".to_owned());
             }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use sandbox_shared::{
     SandboxError,
     protocol::{MountState, RenewUrl},
@@ -14,19 +15,21 @@ use sandbox_shared::{
 use super::{Address, MountError, Mounts, Slot, blocking, daemon, strategy};
 
 /// Daemons of a directory that may die one soon after the other before there is
-/// a pause: what kills them may do so for ever.
+/// a backoff: what kills them may do so for ever.
 const ATTEMPTS: u32 = 5;
 /// A daemon that lives so long counts as a good one.
 const GOOD: Duration = Duration::from_secs(60);
 /// Before a directory is served anew once that has failed, twice as long every
 /// time, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-fn pause(failures: u32) -> Duration {
-    let (first, longest) = PAUSE;
-    first
-        .saturating_mul(2_u32.saturating_pow(failures))
-        .min(longest)
+fn backoff() -> ExponentialBackoff {
+    let (first, longest) = BACKOFF;
+    ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .without_max_times()
+        .build()
 }
 
 impl Mounts {
@@ -38,12 +41,12 @@ impl Mounts {
         }
         let mounts = self.clone();
         tokio::spawn(async move {
-            let (mut deaths, mut failures) = (0, 0);
+            let (mut deaths, mut backoffs) = (0, backoff());
             loop {
                 let start = Instant::now();
                 daemon::gone(&slot).await;
                 if start.elapsed() > GOOD {
-                    (deaths, failures) = (0, 0);
+                    (deaths, backoffs) = (0, backoff());
                 }
                 deaths += 1;
                 match mounts.serve_anew(&slot.dir).await {
@@ -57,8 +60,7 @@ impl Mounts {
                         ));
                     }
                 }
-                tokio::time::sleep(pause(failures)).await;
-                failures += 1;
+                tokio::time::sleep(backoffs.next().unwrap_or(BACKOFF.1)).await;
             }
             mounts.addresses().remove(&slot.dir);
         });

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,6 +12,7 @@ use axum::{
     body::Body,
     extract::{Path, State},
 };
+use parking_lot::Mutex;
 use sandbox_shared::{
     BackupId, ErrorCode, SandboxError, methods,
     protocol::{
@@ -39,20 +40,14 @@ struct Waiting {
 
 impl Waiting {
     fn announce(&self, addresses: Arc<PartAddresses>) {
-        lock(&self.uploads).insert(self.id.clone(), addresses);
+        self.uploads.lock().insert(self.id.clone(), addresses);
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        lock(&self.uploads).remove(&self.id);
+        self.uploads.lock().remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 pub(super) async fn create_backup(State(agent): State<Agent>, request: Body) -> Result {
@@ -100,7 +95,7 @@ pub(super) async fn give_parts(
 ) -> Result {
     let id = BackupId::parse(&id)?;
     let urls: PartUrls = body(request, ErrorCode::InvalidRequest).await?;
-    let addresses = lock(&agent.uploads).get(&id).cloned().ok_or_else(|| {
+    let addresses = agent.uploads.lock().get(&id).cloned().ok_or_else(|| {
         SandboxError::invalid_request(format!("backup {id} is not waiting for part URLs"))
     })?;
     addresses.give(urls);

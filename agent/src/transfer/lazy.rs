@@ -14,10 +14,11 @@ use std::{
     io,
     ops::Range,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use reqwest::{Url, header::HeaderValue};
 use sandbox_shared::ArchiveChecksum;
 use serde::{Deserialize, Serialize};
@@ -280,13 +281,11 @@ impl Drop for LazyArchive {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn verification(&self) -> MutexGuard<'_, Option<Verification>> {
-        self.verification
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.verification.lock()
     }
 
     /// Tells everybody that something has changed. `state` must not be locked:
@@ -411,10 +410,7 @@ impl Shared {
                 });
             }
             joined.retain(|flight| flight.failure().is_some() || !flight.has_ended());
-            (state, _) = self
-                .changed
-                .wait_timeout(state, HURRY)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait_for(&mut state, HURRY);
         }
     }
 

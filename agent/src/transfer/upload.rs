@@ -4,12 +4,12 @@ use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
     num::NonZeroU64,
-    sync::Mutex,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::{
     Body, StatusCode,
     header::{CONTENT_LENGTH, ETAG},
@@ -93,10 +93,8 @@ impl PartAddresses {
         self.arrived.notify_waiters();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Addresses> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Addresses> {
+        self.state.lock()
     }
 
     /// The URL of a part, which is then used up.

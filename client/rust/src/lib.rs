@@ -145,7 +145,7 @@ impl Sandbox {
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_CREATE_FAILED`, `CONTAINER_UNAVAILABLE`,
     /// `OPERATION_INTERRUPTED`, whose context says whether it had committed
     pub async fn create_backup(&self, options: &BackupOptions) -> Result<CreatedBackup> {
-        self.create_backup_as(options, &new_operation_id()?).await
+        self.create_backup_as(options, &OperationId::random()).await
     }
 
     /// The same under an id of the caller's, by which it can ask for the
@@ -178,7 +178,8 @@ impl Sandbox {
     /// `INVALID_BACKUP_CONFIG`, `BACKUP_NOT_FOUND`, `BACKUP_EXPIRED`,
     /// `BACKUP_RESTORE_FAILED`, `CONTAINER_UNAVAILABLE`, `OPERATION_INTERRUPTED`
     pub async fn restore_backup(&self, request: &RestoreRequest) -> Result<RestoreBackupResult> {
-        self.restore_backup_as(request, &new_operation_id()?).await
+        self.restore_backup_as(request, &OperationId::random())
+            .await
     }
 
     /// The same under an id of the caller's, as [`Self::create_backup_as`].
@@ -414,11 +415,4 @@ impl Sandbox {
         let stopped = self.answer(&methods::STOP, &Nothing {}, JsValue::UNDEFINED);
         stopped.await.map(|_| ())
     }
-}
-
-fn new_operation_id() -> Result<OperationId> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| SandboxError::new(ErrorCode::InternalError, error.to_string()))?;
-    Ok((&BackupId::from_random(bytes)).into())
 }

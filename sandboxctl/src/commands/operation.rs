@@ -32,7 +32,7 @@ pub(super) async fn follow<T: DeserializeOwned>(
     route: &[&str],
     request: &impl Serialize,
 ) -> Result<Followed<T>, Failure> {
-    let operation = new_operation_id()?;
+    let operation = OperationId::random();
     let followed = context.api.follow_as(&operation, route, request);
     match follow_to_the_end(context, followed).await {
         Err(Failure::Broken(reason)) => {
@@ -40,12 +40,6 @@ pub(super) async fn follow<T: DeserializeOwned>(
         }
         ended => ended,
     }
-}
-
-fn new_operation_id() -> Result<OperationId, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::local("random numbers")(error.into()))?;
-    Ok((&BackupId::from_random(bytes)).into())
 }
 
 /// What to say of an operation whose connection broke.

@@ -5,7 +5,7 @@ use std::io::Write;
 use fastrand::Rng;
 
 use super::*;
-use crate::{format::MAX_BLOCK_SIZE, writer::Encoder};
+use crate::format::MAX_BLOCK_SIZE;
 
 /// Both implementations.
 fn both(compressor: Compressor) -> [Decoder; 2] {
@@ -15,9 +15,11 @@ fn both(compressor: Compressor) -> [Decoder; 2] {
 #[test]
 fn blocks_come_back_and_no_more_than_there_is_room_for() {
     let block = b"all work and no play ".repeat(300);
-    for compressor in [Compressor::Gzip, Compressor::Lz4, Compressor::Zstd] {
-        let mut encoder = Encoder::new(compressor, None, 8192).unwrap();
-        let stored = encoder.compress(&block).unwrap().to_vec();
+    for (compressor, stored) in [
+        (Compressor::Gzip, gzip(&block).swap_remove(1)),
+        (Compressor::Lz4, lz4_flex::block::compress(&block)),
+        (Compressor::Zstd, zstd(&block).swap_remove(1)),
+    ] {
         for mut decoder in both(compressor) {
             let mut output = vec![0; 8192];
             let length = decoder.decompress(&stored, &mut output).unwrap();

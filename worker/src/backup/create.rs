@@ -7,7 +7,7 @@
 use super::{Context, auto_restore, cancelled_error};
 use crate::{
     agent::Agent,
-    clock, random_bytes,
+    clock,
     storage::{
         bucket::BackupBucket,
         journal::{Journal, State},
@@ -41,7 +41,7 @@ pub async fn create(
     }
     let agent = auto_restore::put_back(context).await?;
 
-    let id = BackupId::from_random(random_bytes()?);
+    let id = BackupId::random();
     let operation = operation.unwrap_or_else(|| (&id).into());
     let created_at = clock::now();
     let backup = DirectoryBackup {

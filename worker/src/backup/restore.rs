@@ -1,14 +1,14 @@
 //! `restoreBackup`: give a directory back, copy-on-write.
 
 use sandbox_shared::{
-    BackupId, RestoreBackupResult, Result,
+    RestoreBackupResult, Result,
     backup::Restore,
     operation::{OperationId, OperationState},
     progress::OperationKind,
 };
 
 use super::{Context, auto_restore, mount::mount};
-use crate::{clock, random_bytes, storage::journal::State};
+use crate::{clock, storage::journal::State};
 
 /// Restores a backup, and remembers or forgets that it is to be put back.
 pub async fn restore(
@@ -16,10 +16,7 @@ pub async fn restore(
     request: Restore,
     operation: Option<OperationId>,
 ) -> Result<RestoreBackupResult> {
-    let operation = match operation {
-        Some(operation) => operation,
-        None => (&BackupId::from_random(random_bytes()?)).into(),
-    };
+    let operation = operation.unwrap_or_else(OperationId::random);
     let journal = context.journal;
     journal.begin(
         &operation,

@@ -11,9 +11,9 @@ use std::{
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
     path::Path,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs, statvfs};
 
 use crate::transfer::TransferError;
@@ -160,12 +160,12 @@ impl Cache {
 
     /// Keeps the chunks that are here from going while they are looked at.
     pub(super) fn hold(&self) -> RwLockReadGuard<'_, ()> {
-        self.in_use.read().unwrap_or_else(PoisonError::into_inner)
+        self.in_use.read()
     }
 
     /// Waits until nobody looks at chunks, and keeps everybody from it.
     pub(super) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
-        self.in_use.write().unwrap_or_else(PoisonError::into_inner)
+        self.in_use.write()
     }
 
     /// Takes chunks away that [`Chunks::make_room`] has named meanwhile.

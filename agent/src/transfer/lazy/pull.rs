@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future::{try_join, try_join_all};
 use sandbox_shared::{ArchiveChecksum, hex};
 use sha2::{Digest, Sha256};
@@ -15,8 +16,8 @@ use crate::transfer::{CONCURRENCY, TransferError, UNIT};
 
 /// Chunks of one request.
 const STEP: u32 = (UNIT.get() / CHUNK) as u32;
-/// Before the second attempt of a pull that failed, and the longest pause.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// Before the second attempt of a pull that failed, and the longest backoff.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// Where nothing is to be checked any more.
 pub(super) const NOTHING_TO_VERIFY: u32 = u32::MAX;
@@ -77,7 +78,12 @@ impl Verification {
 impl Shared {
     /// Fetches all that is missing, however often it takes.
     pub(super) async fn pull(self: &Arc<Self>) {
-        let (mut pause, longest) = PAUSE;
+        let (first, longest) = BACKOFF;
+        let mut backoffs = ExponentialBuilder::default()
+            .with_min_delay(first)
+            .with_max_delay(longest)
+            .without_max_times()
+            .build();
         while let Err(error) = self.fill().await {
             crate::log::warn(format_args!("the archive is not whole: {error}"));
             {
@@ -90,8 +96,7 @@ impl Shared {
                 return;
             }
             loop {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                tokio::time::sleep(backoffs.next().unwrap_or(longest)).await;
                 if self.has_room() {
                     break;
                 }

@@ -42,7 +42,7 @@ async function follow(rest, body) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) throw new Error("The connection ended before the operation did.");
-    const events = (pending + value).split("\n\n");
+    const events = (pending + value).split(/\r?\n\r?\n/);
     pending = events.pop();
     for (const event of events) {
       if (!event.startsWith("data: ")) continue;
