@@ -41,7 +41,6 @@ use crate::{
 };
 
 mod control;
-mod crew;
 mod dedup;
 mod encoder;
 mod metadata_writer;
@@ -51,6 +50,7 @@ mod plan;
 mod read;
 mod sink;
 mod tables;
+mod workers;
 mod xattrs;
 
 pub use control::Control;

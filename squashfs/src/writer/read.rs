@@ -17,8 +17,8 @@ use rustix::{
 
 use super::{
     Control, Encoder, EncoderError, Options,
-    crew::Buffers,
     dedup::{BlockHasher, Digest},
+    workers::Buffers,
 };
 use crate::{
     format::BlockSize,

@@ -5,11 +5,9 @@
 //! goes to the sink as it grows; the listings, which come after it in the
 //! archive, are kept in their compressed form.
 
-use std::collections::HashMap;
-
 use zerocopy::{
     IntoBytes,
-    little_endian::{I16, U16, U32, U64},
+    little_endian::{U16, U32, U64},
 };
 
 use super::{
@@ -22,15 +20,21 @@ use super::{
 use crate::{
     format::{
         NO_FRAGMENT, NO_TABLE, NO_XATTRS,
-        directory::{Entry, Header, IndexEntry, MAX_RUN, SIZE_SURPLUS},
+        directory::SIZE_SURPLUS,
         inode::{
             self, BasicDirectory, BasicFile, Device, ExtendedDirectory, ExtendedFile, Ipc, Symlink,
             kind,
         },
-        metadata::{self, Position},
+        metadata::Position,
     },
     tree::{DirectoryId, Kind, Metadata, NodeId, Tree},
 };
+
+mod listing;
+mod numbers;
+
+use listing::{Listed, Listing};
+use numbers::{Ids, Numbers};
 
 /// What the superblock says about the tables.
 pub(super) struct Tables {
@@ -329,164 +333,4 @@ fn ipc_body(links: u32) -> Vec<u8> {
         link_count: U32::new(links),
     };
     body.as_bytes().to_vec()
-}
-
-/// An entry to be listed.
-struct Listed<'a> {
-    name: &'a [u8],
-    inode: Position,
-    number: u32,
-    kind: u16,
-}
-
-/// A directory's listing while it is being written.
-struct Listing {
-    start: Position,
-    /// Bytes written so far.
-    length: u32,
-    /// The entries of the open run.
-    run: Vec<u8>,
-    run_count: usize,
-    run_block: u32,
-    run_number: u32,
-    /// Of the open run's first entry.
-    run_name: Vec<u8>,
-    index: Vec<u8>,
-    index_count: u16,
-    /// The block that the last index entry points to, or the first block.
-    indexed_block: u64,
-}
-
-impl Listing {
-    fn begin(start: Position) -> Self {
-        Self {
-            start,
-            length: 0,
-            run: Vec::new(),
-            run_count: 0,
-            run_block: 0,
-            run_number: 0,
-            run_name: Vec::new(),
-            index: Vec::new(),
-            index_count: 0,
-            indexed_block: start.block,
-        }
-    }
-
-    fn add(&mut self, entry: &Listed<'_>, table: &mut MetadataWriter) {
-        let block = entry.inode.block as u32;
-        let fits = self.run_count < MAX_RUN
-            && self.run_block == block
-            && self.delta(entry.number).is_some()
-            // So that a run begins in each block, for the index to point to.
-            && usize::from(table.position().offset) + self.run.len() < metadata::BLOCK_SIZE;
-        if self.run_count > 0 && !fits {
-            self.end_run(table);
-        }
-        if self.run_count == 0 {
-            self.run_block = block;
-            self.run_number = entry.number;
-            self.run_name = entry.name.to_vec();
-        }
-        let listed = Entry {
-            offset: U16::new(entry.inode.offset),
-            inode_delta: I16::new(self.delta(entry.number).unwrap_or_default()),
-            kind: U16::new(entry.kind),
-            name_length: U16::new(entry.name.len() as u16 - 1),
-        };
-        self.run.extend_from_slice(listed.as_bytes());
-        self.run.extend_from_slice(entry.name);
-        self.run_count += 1;
-    }
-
-    fn delta(&self, number: u32) -> Option<i16> {
-        i16::try_from(i64::from(number) - i64::from(self.run_number)).ok()
-    }
-
-    fn end_run(&mut self, table: &mut MetadataWriter) {
-        if self.run_count == 0 {
-            return;
-        }
-        let block = table.position().block;
-        if block != self.indexed_block && self.index_count < u16::MAX {
-            let entry = IndexEntry {
-                offset: U32::new(self.length),
-                block: U32::new(block as u32),
-                name_length: U32::new(self.run_name.len() as u32 - 1),
-            };
-            self.index.extend_from_slice(entry.as_bytes());
-            self.index.extend_from_slice(&self.run_name);
-            self.index_count += 1;
-            self.indexed_block = block;
-        }
-        let header = Header {
-            count: U32::new(self.run_count as u32 - 1),
-            block: U32::new(self.run_block),
-            inode_number: U32::new(self.run_number),
-        };
-        table.write(header.as_bytes());
-        table.write(&self.run);
-        self.length += (size_of::<Header>() + self.run.len()) as u32;
-        self.run.clear();
-        self.run_count = 0;
-    }
-}
-
-/// Inode numbers: those of the nodes, without gaps for nodes that are not in
-/// the archive. The entries of a directory have numbers close to each other.
-struct Numbers {
-    /// In rising order.
-    omitted: Vec<u32>,
-    nodes: u32,
-}
-
-impl Numbers {
-    fn new(tree: &Tree, placed: &Placed) -> Self {
-        let nodes = tree.node_count() as u32;
-        let is_omitted = |node: &u32| {
-            let node = NodeId(*node);
-            matches!(tree.node(node).kind, Kind::Omitted)
-                || matches!(placed.contents[node.index()], Content::Omitted)
-        };
-        Self {
-            omitted: (0..nodes).filter(is_omitted).collect(),
-            nodes,
-        }
-    }
-
-    fn is_omitted(&self, node: NodeId) -> bool {
-        self.omitted.binary_search(&node.0).is_ok()
-    }
-
-    fn of(&self, node: NodeId) -> u32 {
-        let gaps = self.omitted.partition_point(|&omitted| omitted < node.0);
-        node.0 + 1 - gaps as u32
-    }
-
-    fn count(&self) -> u32 {
-        self.nodes - self.omitted.len() as u32
-    }
-}
-
-/// Owners and groups, in the order they are met.
-#[derive(Default)]
-struct Ids {
-    list: Vec<u32>,
-    numbers: HashMap<u32, u16>,
-}
-
-impl Ids {
-    fn number(&mut self, id: u32) -> Result<u16, WriteError> {
-        if let Some(&number) = self.numbers.get(&id) {
-            return Ok(number);
-        }
-        // Their count has to fit in 16 bits, too.
-        let number = u16::try_from(self.list.len())
-            .ok()
-            .filter(|&number| number < u16::MAX)
-            .ok_or(WriteError::TooManyIds)?;
-        self.list.push(id);
-        self.numbers.insert(id, number);
-        Ok(number)
-    }
 }

@@ -1,4 +1,4 @@
-//! Worker threads, and what they still owe.
+//! Worker threads, their queue, and results that are pending.
 
 use std::{
     collections::VecDeque,
@@ -20,24 +20,24 @@ struct State<W> {
 }
 
 /// A result that is being worked on.
-pub(super) struct Later<T>(mpsc::Receiver<T>);
+pub(super) struct PendingResult<T>(mpsc::Receiver<T>);
 
 /// The worker that had the job is gone.
 #[derive(Debug)]
-pub(super) struct Lost;
+pub(super) struct WorkerGone;
 
-impl<T> Later<T> {
+impl<T> PendingResult<T> {
     /// Waits for the result.
-    pub(super) fn wait(self) -> Result<T, Lost> {
-        self.0.recv().map_err(|_| Lost)
+    pub(super) fn wait(self) -> Result<T, WorkerGone> {
+        self.0.recv().map_err(|_| WorkerGone)
     }
 
     /// The result, if it is there; otherwise what one came with.
-    pub(super) fn poll(self) -> Result<Result<T, Self>, Lost> {
+    pub(super) fn poll(self) -> Result<Result<T, Self>, WorkerGone> {
         match self.0.try_recv() {
             Ok(result) => Ok(Ok(result)),
             Err(mpsc::TryRecvError::Empty) => Ok(Err(self)),
-            Err(mpsc::TryRecvError::Disconnected) => Err(Lost),
+            Err(mpsc::TryRecvError::Disconnected) => Err(WorkerGone),
         }
     }
 }
@@ -57,7 +57,7 @@ impl<W> Queue<W> {
     pub(super) fn submit<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut W) -> T + Send + 'static,
-    ) -> Later<T> {
+    ) -> PendingResult<T> {
         self.add(job, VecDeque::push_back)
     }
 
@@ -65,7 +65,7 @@ impl<W> Queue<W> {
     pub(super) fn submit_first<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut W) -> T + Send + 'static,
-    ) -> Later<T> {
+    ) -> PendingResult<T> {
         self.add(job, VecDeque::push_front)
     }
 
@@ -73,7 +73,7 @@ impl<W> Queue<W> {
         &self,
         job: impl FnOnce(&mut W) -> T + Send + 'static,
         push: impl FnOnce(&mut VecDeque<Job<W>>, Job<W>),
-    ) -> Later<T> {
+    ) -> PendingResult<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let job = Box::new(move |worker: &mut W| {
             // Nobody waits any more when the whole operation has failed.
@@ -81,7 +81,7 @@ impl<W> Queue<W> {
         });
         push(&mut self.lock().jobs, job);
         self.changed.notify_one();
-        Later(receiver)
+        PendingResult(receiver)
     }
 
     /// Runs jobs until the queue is closed.
@@ -157,8 +157,8 @@ mod tests {
         std::thread::scope(|scope| {
             let close = queue.close_on_drop();
             let worker = scope.spawn(|| queue.work(&mut ()));
-            let lost: Later<()> = queue.submit(|()| panic!("as the test wants"));
-            assert!(lost.wait().is_err());
+            let result: PendingResult<()> = queue.submit(|()| panic!("as the test wants"));
+            assert!(result.wait().is_err());
             drop(close);
             assert!(worker.join().is_err());
         });
