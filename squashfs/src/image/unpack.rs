@@ -12,9 +12,10 @@ use std::{
     num::NonZeroUsize,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    sync::Weak,
 };
 
+use parking_lot::Mutex;
 use rustix::{
     fs::{
         CWD, Gid, Mode, OFlags, Uid, fremovexattr, fstat, fstatvfs, ftruncate, mkdirat, openat,
@@ -117,8 +118,7 @@ fn fill(archive: &Archive, directory: OwnedFd) -> Result<Tally<LeftOut>, Archive
     };
     queue.run(threads, Scratch::default, work)?;
     unpacker.lock_directories()?;
-    let left_out = unpacker.left_out.into_inner();
-    Ok(left_out.unwrap_or_else(PoisonError::into_inner))
+    Ok(unpacker.left_out.into_inner())
 }
 
 /// What a thread can do.
@@ -205,7 +205,7 @@ impl Unpacker<'_> {
         if mode_of(&directory.attributes).contains(Mode::RWXU) {
             self.finish(&directory, &|| parent.path.clone())?;
         } else {
-            lock(&self.locked).push((parent.path, inode));
+            self.locked.lock().push((parent.path, inode));
         }
         Ok(())
     }
@@ -223,15 +223,11 @@ impl Unpacker<'_> {
     }
 
     fn leave_out(&self, path: Vec<u8>, what: &[u8]) {
-        lock(&self.left_out).add(LeftOut {
+        self.left_out.lock().add(LeftOut {
             path: to_path(&path),
             what: String::from_utf8_lossy(what).into_owned(),
         });
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds where it happened.

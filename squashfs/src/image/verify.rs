@@ -3,11 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+
+use parking_lot::Mutex;
 
 use super::Listing;
 use crate::reader::{Archive, InodeRef, Kind, ReadError, Stored, StoredBlock, Walk};
@@ -80,7 +79,7 @@ fn check(
             if let Err(error) = length.check(archive, *block, &mut content) {
                 let goes_on =
                     !matches!(error, ReadError::Source { .. } | ReadError::Missing { .. });
-                let mut damage = damage.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut damage = damage.lock();
                 damage.push(error);
                 if !goes_on || damage.len() >= most {
                     next.store(blocks.len(), Ordering::Relaxed);
@@ -96,7 +95,7 @@ fn check(
         }
         work();
     });
-    damage.into_inner().unwrap_or_else(PoisonError::into_inner)
+    damage.into_inner()
 }
 
 /// How long a block has to be.

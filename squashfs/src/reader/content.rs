@@ -1,7 +1,8 @@
 //! The content of files.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use zerocopy::{IntoBytes, little_endian::U32};
 
 use super::{
@@ -65,13 +66,13 @@ pub(super) struct Waypoints(Mutex<Vec<(Position, u64)>>);
 impl Waypoints {
     /// The last one that is known, up to the `most`th.
     fn last(&self, most: u64) -> Option<(u64, (Position, u64))> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         let count = known.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         Some((count as u64, known[count.checked_sub(1)?]))
     }
 
     fn add(&self, number: u64, waypoint: (Position, u64)) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() as u64 + 1 == number {
             known.push(waypoint);
         }

@@ -1,10 +1,8 @@
 //! Where an archive's bytes come from.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use parking_lot::RwLock;
 #[cfg(feature = "native")]
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
@@ -82,7 +80,7 @@ impl Fetched {
     /// Takes what was fetched from byte `offset` on, which may be more than the range
     /// that was missing. It is kept until [`Self::clear`].
     pub fn insert(&self, offset: u64, bytes: Vec<u8>) {
-        let mut pieces = self.pieces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.pieces.write();
         match pieces.get(&offset) {
             Some(known) if known.len() >= bytes.len() => {}
             _ => drop(pieces.insert(offset, bytes)),
@@ -91,8 +89,7 @@ impl Fetched {
 
     /// Forgets all bytes. What the reader has in its cache is not asked for again.
     pub fn clear(&self) {
-        let mut pieces = self.pieces.write().unwrap_or_else(PoisonError::into_inner);
-        pieces.clear();
+        self.pieces.write().clear();
     }
 }
 
@@ -106,7 +103,7 @@ impl ReadAt for Fetched {
         if end.is_none_or(|end| end > self.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let pieces = self.pieces.read().unwrap_or_else(PoisonError::into_inner);
+        let pieces = self.pieces.read();
         let mut filled = 0;
         while filled < buffer.len() {
             let at = offset + filled as u64;

@@ -1,7 +1,8 @@
 //! Getting blocks: from the source or from memory, decoded and cached.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
 use super::{Options, ReadAt, ReadError};
@@ -245,11 +246,7 @@ impl Store {
     }
 
     fn worker(&self) -> Result<Worker, ReadError> {
-        let idle = self
-            .workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.workers.lock().pop();
         match idle {
             Some(worker) => Ok(worker),
             None => Ok(Worker {
@@ -261,10 +258,7 @@ impl Store {
     }
 
     fn give_back(&self, worker: Worker) {
-        self.workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(worker);
+        self.workers.lock().push(worker);
     }
 }
 

@@ -6,11 +6,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+use parking_lot::Mutex;
 
 use super::{Archive, InodeRef, Pieces, ReadDir, ReadError};
 
@@ -62,7 +61,7 @@ impl<'a> Walk<'a> {
             what,
             at: self.archive.superblock().directory_table.get(),
         };
-        let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entered = self.entered.lock();
         if !entered.directories.insert(directory) {
             return Err(damaged("a directory is in two directories"));
         }

@@ -1,9 +1,8 @@
 //! Worker threads, their queue, and results that are pending.
 
-use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, PoisonError, mpsc},
-};
+use std::{collections::VecDeque, sync::mpsc};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// The jobs that no worker has taken yet. A job is a closure that is given the
 /// worker that runs it.
@@ -100,15 +99,12 @@ impl<W> Queue<W> {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<W>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock()
     }
 
     /// Closes the queue when dropped, on success and failure alike, so that
@@ -136,13 +132,13 @@ pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
 impl Buffers {
     /// A buffer that may have any length and content.
     pub(super) fn take(&self) -> Vec<u8> {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.0.lock();
         free.pop().unwrap_or_default()
     }
 
     /// Gives a buffer back.
     pub(super) fn give(&self, buffer: Vec<u8>) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.0.lock();
         free.push(buffer);
     }
 }

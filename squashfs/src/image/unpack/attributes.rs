@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{New, PERMISSIONS, Unpacker, at, lock};
+use super::{New, PERMISSIONS, Unpacker, at};
 use crate::{
     image::ArchiveError,
     reader::{Attributes, Kind},
@@ -86,7 +86,7 @@ impl Unpacker<'_> {
     /// Gives directories the permissions that would have kept us out, those
     /// further down first.
     pub(super) fn lock_directories(&self) -> Result<(), ArchiveError> {
-        let mut locked = std::mem::take(&mut *lock(&self.locked));
+        let mut locked = std::mem::take(&mut *self.locked.lock());
         locked.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
         for (path, inode) in locked {
             let directory = self.open_directory(&path, inode)?;

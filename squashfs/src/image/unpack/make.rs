@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{New, PERMISSIONS, Unpacker, at, attributes::mode_of, lock};
+use super::{New, PERMISSIONS, Unpacker, at, attributes::mode_of};
 use crate::{
     image::ArchiveError,
     reader::{Attributes, InodeRef, Kind, ReadError},
@@ -44,7 +44,7 @@ impl Unpacker<'_> {
         attributes: Attributes,
     ) -> Result<Option<New>, ArchiveError> {
         // Held until the first name is there: others may ask for it at once.
-        let mut first_names = lock(&self.first_names);
+        let mut first_names = self.first_names.lock();
         let Some(first) = first_names.get(&inode) else {
             let made = self.make(parent, name, inode, attributes)?;
             first_names.insert(inode, parent.join(name));

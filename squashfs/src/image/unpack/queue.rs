@@ -1,6 +1,6 @@
 //! Work that makes more work, for several threads.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Tasks that wait; the newest is done first, so that few of them do.
 pub(super) struct Queue<T> {
@@ -28,7 +28,7 @@ impl<T: Send> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn push(&self, task: T) {
@@ -50,7 +50,7 @@ impl<T: Send> Queue<T> {
             while let Some(task) = self.next() {
                 let _busy = Busy(self);
                 if let Err(error) = work(task, self, &mut local) {
-                    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut failure = failure.lock();
                     failure.get_or_insert(error);
                     self.lock().failed = true;
                 }
@@ -62,7 +62,7 @@ impl<T: Send> Queue<T> {
             }
             run();
         });
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match failure.into_inner() {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -82,8 +82,7 @@ impl<T: Send> Queue<T> {
             if state.busy == 0 {
                 return None;
             }
-            let woken = self.changed.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
     }
 }
