@@ -12,7 +12,8 @@ use sandbox_shared::{
 };
 
 use crate::{
-    harness::{Agent, Events, Playground, create_request, error},
+    harness::{Agent, Events, create_request, error},
+    playground::Playground,
     store::{Fault, Store},
 };
 

@@ -4,7 +4,10 @@ use rustix::process::{Pid, test_kill_process};
 use sandbox_shared::{ErrorCode, files::ExecEvent, protocol::paths};
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Events, PROGRAM, Playground, error, eventually};
+use crate::{
+    harness::{Agent, Events, PROGRAM, error, eventually},
+    playground::Playground,
+};
 
 /// Standard output, standard error, exit code and whether it timed out.
 async fn run(agent: &Agent, request: Value) -> (String, String, i32, bool) {

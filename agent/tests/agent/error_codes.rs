@@ -10,7 +10,8 @@ use sandbox_shared::{
 use serde_json::json;
 
 use crate::{
-    harness::{Agent, Events, Playground, create_request, error, require_mounts, restore_request},
+    harness::{Agent, Events, create_request, error, require_mounts, restore_request},
+    playground::Playground,
     store::{Fault, Store},
 };
 

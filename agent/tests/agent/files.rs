@@ -7,7 +7,10 @@ use sandbox_shared::{
     protocol::paths,
 };
 
-use crate::harness::{Agent, Playground, answer, error};
+use crate::{
+    harness::{Agent, answer, error},
+    playground::Playground,
+};
 
 async fn write(agent: &Agent, path: &str, content: impl Into<reqwest::Body>) -> reqwest::Response {
     agent

@@ -11,7 +11,8 @@ use sandbox_shared::{
 use serde_json::json;
 
 use crate::{
-    harness::{Agent, Playground, create_request, eventually, require_mounts, restore_request},
+    harness::{Agent, create_request, eventually, require_mounts, restore_request},
+    playground::Playground,
     store::Store,
     tracer::{Killer, Victim},
     tree::{self, Entry},

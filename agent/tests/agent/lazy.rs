@@ -10,7 +10,8 @@ use sandbox_shared::{
 use time::OffsetDateTime;
 
 use crate::{
-    harness::{Agent, PROGRAM, Playground, id, require_mounts, restore_request},
+    harness::{Agent, PROGRAM, id, require_mounts, restore_request},
+    playground::Playground,
     store::{Limits, Store},
 };
 

@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::{
     harness::{
-        Agent, Events, PROGRAM, Playground, create_request, eventually, require_mounts,
-        restore_request,
+        Agent, Events, PROGRAM, create_request, eventually, require_mounts, restore_request,
     },
     lazy::{LAZY, backup, content},
+    playground::Playground,
     store::Store,
     tree,
 };

@@ -22,7 +22,8 @@ use sandbox_shared::{
 use serde_json::json;
 
 use crate::{
-    harness::{Agent, Events, Playground, require_mounts, restore_request},
+    harness::{Agent, Events, require_mounts, restore_request},
+    playground::Playground,
     store::Store,
 };
 

@@ -2,7 +2,10 @@ use reqwest::{Method, StatusCode};
 use sandbox_shared::{ErrorCode, protocol::paths};
 use serde_json::json;
 
-use crate::harness::{Agent, PROGRAM, Playground, answer, error};
+use crate::{
+    harness::{Agent, PROGRAM, answer, error},
+    playground::Playground,
+};
 
 #[tokio::test]
 async fn every_route_asks_for_the_token() {

@@ -22,8 +22,9 @@ use sandbox_shared::{
 use serde_json::json;
 
 use crate::{
-    harness::{Agent, Events, PROGRAM, Playground, eventually, require_mounts, restore_request},
+    harness::{Agent, Events, PROGRAM, eventually, require_mounts, restore_request},
     lazy::{LAZY, NO_PULL, backup, content, read, reads},
+    playground::Playground,
     restores::failed,
     store::{Limits, Store},
     tree,

@@ -9,7 +9,8 @@ use std::{
 use sandbox_shared::Strategy;
 
 use crate::{
-    harness::{Agent, PROGRAM, Playground, TOKEN, require_mounts, restore_request},
+    harness::{Agent, PROGRAM, TOKEN, require_mounts, restore_request},
+    playground::Playground,
     store::Store,
 };
 

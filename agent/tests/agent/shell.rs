@@ -13,7 +13,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    harness::{PROGRAM, Playground, require_mounts},
+    harness::{PROGRAM, require_mounts},
+    playground::Playground,
     store::{Fault, Store},
     tree,
 };

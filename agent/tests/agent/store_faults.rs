@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use sandbox_shared::{ErrorCode, Strategy};
 
 use crate::{
-    harness::{Agent, Playground, require_mounts, restore_request},
+    harness::{Agent, require_mounts, restore_request},
     lazy::{LAZY, NO_PULL, backup, content, read, reads},
+    playground::Playground,
     restores::failed,
     store::{Fault, Limits, Store},
 };

@@ -9,7 +9,8 @@ use sandbox_shared::{
 };
 
 use crate::{
-    harness::{Agent, Events, PROGRAM, Playground, eventually},
+    harness::{Agent, Events, PROGRAM, eventually},
+    playground::Playground,
     store::{Fault, Limits, Store},
 };
 
