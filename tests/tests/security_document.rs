@@ -47,7 +47,11 @@ fn every_test_that_is_named_exists() {
     let directories = [
         "agent/src",
         "agent/tests",
+        "cow-fuse/src",
+        "cow-fuse/tests",
         "shared/tests",
+        "squashfs/src",
+        "squashfs/tests",
         "tests/tests",
         "worker/src",
     ];

@@ -3,7 +3,7 @@
 //! A line is its length and checksum and a list of [`Delta`]s. The first one says
 //! what the file is and which lower tree it goes with. Reading stops at the first
 //! line that is not whole: the server was killed while it wrote it, and nobody
-//! has had an answer. What was read is written anew at each start, and whenever
+//! has had an answer. What was read is rewritten at each start, and whenever
 //! the file has grown far beyond what it says.
 
 use std::{
@@ -35,7 +35,7 @@ const LONGEST: usize = 64 << 20;
 /// Deltas on a line when the whole table is written.
 const PER_LINE: usize = 256;
 
-/// Below this many bytes the file is not worth writing anew.
+/// Below this many bytes the file is not worth rewriting.
 const SMALL: u64 = 32 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Tree::default(), 0),
             Err(error) => return Err(error.into()),
         };
-        let (file, length) = match write_anew(directory, lower, &tree) {
+        let (file, length) = match rewrite(directory, lower, &tree) {
             // The old one is as good, up to where it is whole.
             Err(error) if error.kind() == io::ErrorKind::StorageFull && old_length > 0 => {
                 let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -114,12 +114,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the file anew if most of it is history.
+    /// Rewrites the file if most of it is history.
     pub(super) fn tidy(&mut self, tree: &Tree) {
         if self.length < SMALL.max(4 * self.length_when_new) {
             return;
         }
-        match write_anew(&self.directory, &self.lower, tree) {
+        match rewrite(&self.directory, &self.lower, tree) {
             Ok((file, length)) => {
                 (self.file, self.length) = (file, length);
                 self.unsynced.store(true, Ordering::Release);
@@ -208,7 +208,7 @@ fn replay(journal: &[u8], lower: &[u8]) -> Result<(Tree, u64), ServeError> {
 }
 
 /// Puts a new journal in the place of the old one, in one step.
-fn write_anew(directory: &Path, lower: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
+fn rewrite(directory: &Path, lower: &[u8], tree: &Tree) -> io::Result<(File, u64)> {
     let path = directory.join("journal.new");
     // Where there is no room for it, it must not take what there is.
     write_to(&path, lower, tree)
