@@ -181,7 +181,7 @@ impl From<WorkerGone> for WriteError {
 }
 
 impl Placer<'_, '_, '_> {
-    fn add_scanned_xattrs(&mut self) {
+    fn add_known_xattrs(&mut self) {
         for (node, set) in self.tree.xattrs() {
             let path = || to_path(&self.tree.node_path(node));
             let dropped = &mut self.placed.report.dropped_xattrs;
@@ -193,7 +193,7 @@ impl Placer<'_, '_, '_> {
     }
 
     fn run(mut self) -> Result<(Placed, XattrTable), WriteError> {
-        self.add_scanned_xattrs();
+        self.add_known_xattrs();
         self.compare_large_files()?;
         let mut plan = Plan::new(self.tree, self.options.block_size);
         loop {

@@ -1,8 +1,8 @@
 //! What worker threads do: read files, recognise what needs no room, compress.
 //!
 //! Files are opened and read as they are now, which may differ from what the
-//! scan found. Whoever reads looks at the file's metadata after the content: if
-//! it is as it was in the scan, nothing changed in between; otherwise what has
+//! tree says. Whoever reads looks at the file's metadata after the content: if
+//! it is as the tree says, nothing changed in between; otherwise what has
 //! been read is what counts, and what kind of change it was is said.
 
 use std::{
@@ -60,7 +60,7 @@ pub(super) struct Worker<'a> {
     directory: Option<(DirectoryId, OwnedFd)>,
 }
 
-/// A regular file as the scan found it.
+/// A regular file as the tree has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FoundFile {
     pub(super) node: NodeId,
@@ -88,7 +88,7 @@ impl Loss {
     }
 }
 
-/// How a file differs from what the scan found.
+/// How a file differs from what the tree says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Changed {
     pub(super) kind: ChangeKind,
@@ -96,8 +96,8 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    /// Compares a file with the scan's finding; `size` is what was read of it.
-    fn since_scan(found: &FoundFile, stat: &Stat, size: u64) -> Option<Self> {
+    /// Compares a file with what the tree says; `size` is what was read of it.
+    fn since_found(found: &FoundFile, stat: &Stat, size: u64) -> Option<Self> {
         let stamp = Stamp::of(stat);
         let kind = if stamp.identity != found.stamp.identity {
             ChangeKind::Replaced
@@ -235,7 +235,7 @@ impl<'a> Worker<'a> {
             }
             expected = now;
         };
-        let changed = Changed::since_scan(found, &stat, size as u64);
+        let changed = Changed::since_found(found, &stat, size as u64);
         let digest = hashed.then(|| Digest::of(&content[start..start + size]));
         Ok(SmallContent::Read {
             start,
@@ -342,7 +342,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The hash of the first `limit` bytes of a file, unless it cannot be read
-    /// or is not as the scan found it.
+    /// or is not as the tree says.
     pub(super) fn fingerprint(&mut self, found: &FoundFile, limit: u64) -> Option<Digest> {
         let (file, _) = self.open_large(found, true).ok()?;
         let limit = limit.min(found.size);
@@ -387,9 +387,9 @@ impl OpenFile {
         self.hashed
     }
 
-    /// What changed from the scan until now; `size` is what was read.
+    /// What changed from when it was found until now; `size` is what was read.
     pub(super) fn changed(&self, size: u64) -> Result<Option<Changed>, Errno> {
-        Ok(Changed::since_scan(&self.found, &fstat(&self.fd)?, size))
+        Ok(Changed::since_found(&self.found, &fstat(&self.fd)?, size))
     }
 
     /// How many whole blocks from `offset`, the start of a block, are surely

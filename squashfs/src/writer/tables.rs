@@ -1,6 +1,6 @@
 //! The tables that describe what was placed.
 //!
-//! Directories are taken in reverse order of the scan, so that the inodes of a
+//! Directories are taken in reverse order of the tree, so that the inodes of a
 //! directory's entries are there when its listing is written. The inode table
 //! goes to the sink as it grows; the listings, which come after it in the
 //! archive, are kept in their compressed form.

@@ -55,7 +55,7 @@ pub(crate) struct Placed {
     pub(crate) extents: Vec<Extent>,
     pub(super) block_sizes: Vec<BlockSize>,
     pub(crate) fragments: Vec<FragmentEntry>,
-    /// What files turned out to be that changed since the scan: their metadata
+    /// What files turned out to be that changed since the tree was built: their metadata
     /// and size.
     pub(crate) changed: HashMap<NodeId, (Metadata, u64)>,
     /// Numbers of sets, for nodes that have one.
