@@ -15,12 +15,12 @@
 //!   loss of power there is `fsync(2)`.
 //!
 //! # How
-//! The upper directory holds a [`journal`] and, for each regular file with
-//! content of its own, one plain file ([`store`]). In memory there is a table of
-//! the nodes that differ from the lower tree ([`tree`]); for all others the lower
+//! The upper directory holds a `journal` and, for each regular file with
+//! content of its own, one plain file (`store`). In memory there is a table of
+//! the nodes that differ from the lower tree (`tree`); for all others the lower
 //! tree itself is asked. As a node is named by a number and not by a path, a renamed
 //! directory is one changed entry, whatever is below it. Every change goes
-//! through one [`Change`](change::Change): a line in the journal, then the table.
+//! through one `Change`: a line in the journal, then the table.
 //!
 //! # What it does not do
 //! `O_TMPFILE` is refused (`EOPNOTSUPP`); times of access are not kept for files
