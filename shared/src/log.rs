@@ -1,15 +1,15 @@
 //! What is kept of operations that have ended.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::{
-    error::{Result, SandboxError},
+    error::{ErrorCode, Result, SandboxError},
     handle::BackupId,
     progress::{OperationKind, Phase},
-    schema,
     strategy::Strategy,
 };
 
@@ -36,7 +36,7 @@ pub struct LoggedOperation {
     #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
     /// `ok`, or the code of the error.
-    #[schemars(with = "schema::Outcome")]
+    #[schemars(with = "Outcome")]
     pub outcome: String,
     /// The message of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,8 +52,48 @@ pub struct LoggedOperation {
     /// Milliseconds from start to end; of an interrupted one, until that was found.
     pub duration_ms: u64,
     /// Milliseconds of each phase.
-    #[schemars(with = "schema::PhaseTimes")]
+    #[schemars(with = "PhaseTimes")]
     pub phases_ms: BTreeMap<Phase, u64>,
+}
+
+/// How an operation ended.
+enum Outcome {}
+
+impl JsonSchema for Outcome {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let code = generator.subschema_for::<ErrorCode>();
+        json_schema!({ "anyOf": [{ "type": "string", "const": "ok" }, code] })
+    }
+}
+
+/// Milliseconds by [`Phase`], of those that there were.
+enum PhaseTimes {}
+
+impl JsonSchema for PhaseTimes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PhaseTimes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let time = json_schema!({ "type": "integer", "minimum": 0 });
+        let phases = Phase::VARIANTS.iter().map(|phase| phase.as_str());
+        let properties: serde_json::Map<_, _> = phases
+            .map(|phase| (phase.to_owned(), time.clone().into()))
+            .collect();
+        json_schema!({ "type": "object", "properties": properties })
+    }
 }
 
 impl LoggedOperation {

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use strum::VariantArray;
 
-use crate::{error::ErrorCode, path::MAX_PATH_BYTES, progress::Phase};
+use crate::path::MAX_PATH_BYTES;
 
 /// Declares types without values that stand for a schema.
 macro_rules! schemas {
@@ -62,44 +61,4 @@ schemas! {
 
     /// The method of an operation that is journaled.
     JournaledKind { "type": "string", "enum": ["createBackup", "restoreBackup"] }
-}
-
-/// How an operation ended.
-pub(crate) enum Outcome {}
-
-impl JsonSchema for Outcome {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Outcome".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let code = generator.subschema_for::<ErrorCode>();
-        json_schema!({ "anyOf": [{ "type": "string", "const": "ok" }, code] })
-    }
-}
-
-/// Milliseconds by [`Phase`], of those that there were.
-pub(crate) enum PhaseTimes {}
-
-impl JsonSchema for PhaseTimes {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "PhaseTimes".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let time = json_schema!({ "type": "integer", "minimum": 0 });
-        let phases = Phase::VARIANTS.iter().map(|phase| phase.as_str());
-        let properties: serde_json::Map<_, _> = phases
-            .map(|phase| (phase.to_owned(), time.clone().into()))
-            .collect();
-        json_schema!({ "type": "object", "properties": properties })
-    }
 }
