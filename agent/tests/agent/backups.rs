@@ -11,10 +11,12 @@ use sandbox_shared::{
     report::{BackupReport, Exclusion},
 };
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, Events, create_request, error},
+    harness::{Agent, Events, Setting, create_request, error, setting},
     playground::Playground,
-    store::{Fault, Store},
+    store::Fault,
 };
 
 /// Bytes that do not compress.
@@ -31,10 +33,10 @@ fn failed(event: CreateEvent) -> sandbox_shared::SandboxError {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn parts_are_equal_numbered_and_complete() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn parts_are_equal_numbered_and_complete(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     std::fs::write(playground.path("tree/big"), noise(20 << 20)).unwrap();
     let archive = agent.backup(&dir, &store).await;
@@ -63,10 +65,12 @@ async fn parts_are_equal_numbered_and_complete() {
     playground.leaves_nothing().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn progress_tells_how_much_was_scanned_read_compressed_and_uploaded() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn progress_tells_how_much_was_scanned_read_compressed_and_uploaded(
+    #[future(awt)] setting: Setting,
+) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     std::fs::write(playground.path("tree/big"), vec![7; 9 << 20]).unwrap();
     let mut events = agent.start_backup(&create_request(&dir)).await;
@@ -98,10 +102,10 @@ async fn progress_tells_how_much_was_scanned_read_compressed_and_uploaded() {
     assert_eq!(last, whole);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_preview_lists_what_a_backup_would_hold() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn a_preview_lists_what_a_backup_would_hold(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     for (file, content) in [
         (
@@ -170,10 +174,10 @@ async fn a_preview_lists_what_a_backup_would_hold() {
     playground.leaves_nothing().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_huge_sparse_file_takes_small_parts() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn a_huge_sparse_file_takes_small_parts(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     let file = std::fs::File::create(playground.path("tree/sparse")).unwrap();
     file.set_len(1 << 40).unwrap();
@@ -183,10 +187,10 @@ async fn a_huge_sparse_file_takes_small_parts() {
     assert_eq!(archive.checksum.part_size_bytes.get(), 8 << 20);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_store_that_fails_for_a_while_is_asked_again() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn a_store_that_fails_for_a_while_is_asked_again(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     store.fail([
         Fault::Status(503),
@@ -199,10 +203,10 @@ async fn a_store_that_fails_for_a_while_is_asked_again() {
     assert_eq!(store.requests(), 6);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_refused_url_is_asked_for_again_once() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn a_refused_url_is_asked_for_again_once(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     store.fail([Fault::Status(403)]);
     agent.backup(&dir, &store).await;
@@ -216,10 +220,12 @@ async fn a_refused_url_is_asked_for_again_once() {
     playground.leaves_nothing().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_store_that_refuses_for_good_fails_the_backup_without_showing_the_url() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn a_store_that_refuses_for_good_fails_the_backup_without_showing_the_url(
+    #[future(awt)] setting: Setting,
+) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     store.fail([Fault::Status(400)]);
     let events = agent.start_backup(&create_request(&dir)).await;
@@ -233,10 +239,10 @@ async fn a_store_that_refuses_for_good_fails_the_backup_without_showing_the_url(
     playground.leaves_nothing().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn cancelling_in_the_middle_of_an_upload_leaves_nothing() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn cancelling_in_the_middle_of_an_upload_leaves_nothing(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     std::fs::write(playground.path("tree/big"), noise(40 << 20)).unwrap();
     store.fail([Fault::Hang; 8]);
@@ -266,10 +272,10 @@ async fn cancelling_in_the_middle_of_an_upload_leaves_nothing() {
     assert_eq!(refused.unwrap().code, ErrorCode::InvalidRequest);
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_patterns_name_is_left_out_and_counted() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn what_patterns_name_is_left_out_and_counted(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("tree");
     for (file, content) in [
         ("node_modules/deep/x", ""),
@@ -297,10 +303,10 @@ async fn what_patterns_name_is_left_out_and_counted() {
     assert_eq!(archive.counts.files, 6);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_index_elsewhere_is_read_below_allowed_roots_only() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn an_index_elsewhere_is_read_below_allowed_roots_only(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let outside = tempfile::tempdir_in("/opt").unwrap();
     for (main, unread) in [
         (playground.path("main"), 0),
@@ -334,10 +340,10 @@ async fn an_index_elsewhere_is_read_below_allowed_roots_only() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_empty_directory_and_one_with_everything_left_out() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn an_empty_directory_and_one_with_everything_left_out(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     std::fs::create_dir(playground.path("empty")).unwrap();
     let archive = agent.backup(&playground.text("empty"), &store).await;
     let mut counts = EntryCounts {

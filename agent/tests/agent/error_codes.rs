@@ -9,8 +9,12 @@ use sandbox_shared::{
 };
 use serde_json::json;
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, Events, create_request, error, require_mounts, restore_request},
+    harness::{
+        Agent, Events, Setting, create_request, error, require_mounts, restore_request, setting,
+    },
     playground::Playground,
     store::{Fault, Store},
 };
@@ -86,11 +90,11 @@ async fn a_store_that_fails_is_called_what_the_operation_calls_it() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn so_is_a_state_directory_that_cannot_be_used() {
+async fn so_is_a_state_directory_that_cannot_be_used(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let source = playground.small_tree("source");
     let archive = agent.backup(&source, &store).await;
     playground.footprint_at_rest(&agent).await;

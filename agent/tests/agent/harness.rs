@@ -8,6 +8,7 @@ use std::{
 };
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use rstest::fixture;
 use sandbox_shared::{
     BackupId, Compression, ErrorCode, SandboxError, Selection, Strategy,
     error::from_json,
@@ -26,6 +27,16 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-agent");
 pub(crate) const TOKEN: &str = "a token for tests";
 /// What takes longer than this never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What most tests begin with.
+pub(crate) type Setting = (Playground, Agent, Store);
+
+#[fixture]
+pub(crate) async fn setting() -> Setting {
+    let playground = Playground::new();
+    let agent = Agent::start(&playground);
+    (playground, agent, Store::start().await)
+}
 
 pub(crate) fn id() -> BackupId {
     BackupId::parse("0b5d6a2e-6f3c-4b52-9d1e-8a4f7c3b2a10").unwrap()

@@ -9,8 +9,10 @@ use sandbox_shared::{
 };
 use time::OffsetDateTime;
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, PROGRAM, id, require_mounts, restore_request},
+    harness::{Agent, PROGRAM, Setting, id, require_mounts, restore_request, setting},
     playground::Playground,
     store::{Limits, Store},
 };
@@ -71,11 +73,13 @@ async fn renew(agent: &Agent, request: &RestoreBackup, store: &Store) {
     assert_eq!(response.status(), StatusCode::OK);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_directory_can_be_used_before_its_archive_is_here_and_then_needs_no_store() {
+async fn a_directory_can_be_used_before_its_archive_is_here_and_then_needs_no_store(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 30, &agent, &store).await;
     for strategy in LAZY {
         let dir = playground.text("target");
@@ -106,11 +110,13 @@ async fn a_directory_can_be_used_before_its_archive_is_here_and_then_needs_no_st
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_reads_everything_during_the_pull_makes_nothing_come_twice() {
+async fn who_reads_everything_during_the_pull_makes_nothing_come_twice(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 40, &agent, &store).await;
     store.limit(Limits {
         longest: None,
@@ -136,11 +142,11 @@ async fn who_reads_everything_during_the_pull_makes_nothing_come_twice() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_wrong_is_noticed_and_not_served() {
+async fn what_is_wrong_is_noticed_and_not_served(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 20, &agent, &store).await;
     let mut bytes = store.archive().to_vec();
     bytes[12 * MIB] ^= 1;
@@ -170,11 +176,11 @@ async fn what_is_wrong_is_noticed_and_not_served() {
     assert!(!playground.path("target").exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn reads_wait_for_a_fresh_url() {
+async fn reads_wait_for_a_fresh_url(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 20, &agent, &store).await;
     for strategy in LAZY {
         let dir = playground.text("target");
@@ -239,11 +245,13 @@ async fn a_cache_keeps_its_bound_and_everything_can_be_read() {
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn another_daemon_finds_what_was_fetched_and_waits_for_a_url_if_it_needs_one() {
+async fn another_daemon_finds_what_was_fetched_and_waits_for_a_url_if_it_needs_one(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 20, &agent, &store).await;
     let dir = playground.text("target");
     let request = restore_request(&dir, &store, &archive, Some(Strategy::Fuse));
@@ -262,11 +270,11 @@ async fn another_daemon_finds_what_was_fetched_and_waits_for_a_url_if_it_needs_o
     assert_eq!(store.requests(), requests);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_url_is_nowhere_but_in_memory() {
+async fn a_url_is_nowhere_but_in_memory(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 2, &agent, &store).await;
     let request = restore_request(&playground.text("target"), &store, &archive, None);
     agent.restored(&request).await;

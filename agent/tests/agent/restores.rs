@@ -7,8 +7,10 @@ use sandbox_shared::{
 };
 use serde_json::json;
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, Events, error, require_mounts, restore_request},
+    harness::{Agent, Events, Setting, error, require_mounts, restore_request, setting},
     playground::Playground,
     store::{Fault, Store},
     tree,
@@ -35,7 +37,13 @@ async fn every_strategy_works_here_and_is_probed_best_first() {
 }
 
 /// All that is promised of a restored directory.
-async fn life_of_a_restore(strategy: Strategy) {
+#[rstest]
+#[case::kernel(Strategy::Kernel)]
+#[case::overlay(Strategy::Overlay)]
+#[case::fuse(Strategy::Fuse)]
+#[case::extract(Strategy::Extract)]
+#[tokio::test]
+async fn life_of_a_restore(#[case] strategy: Strategy) {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
@@ -88,31 +96,11 @@ async fn life_of_a_restore(strategy: Strategy) {
     assert!(agent.status().await.mounts.is_empty());
 }
 
+#[rstest]
 #[tokio::test]
-async fn life_of_a_kernel_restore() {
-    life_of_a_restore(Strategy::Kernel).await;
-}
-
-#[tokio::test]
-async fn life_of_an_overlay_restore() {
-    life_of_a_restore(Strategy::Overlay).await;
-}
-
-#[tokio::test]
-async fn life_of_a_fuse_restore() {
-    life_of_a_restore(Strategy::Fuse).await;
-}
-
-#[tokio::test]
-async fn life_of_an_extract_restore() {
-    life_of_a_restore(Strategy::Extract).await;
-}
-
-#[tokio::test]
-async fn a_directory_that_is_not_empty_comes_back() {
+async fn a_directory_that_is_not_empty_comes_back(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     for strategy in Strategy::ALL {
         let dir = playground.path("target");
@@ -129,11 +117,11 @@ async fn a_directory_that_is_not_empty_comes_back() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_mount_point_can_be_restored_to_with_every_strategy() {
+async fn a_mount_point_can_be_restored_to_with_every_strategy(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let dir = playground.path("volume");
     std::fs::create_dir(&dir).unwrap();
@@ -157,11 +145,13 @@ async fn a_mount_point_can_be_restored_to_with_every_strategy() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
+async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let source = playground.small_tree("source");
     let value = b"value";
     setxattr(
@@ -199,11 +189,11 @@ async fn what_cannot_be_unpacked_is_named_and_what_does_not_fit_is_refused() {
     assert_eq!(std::fs::read_dir(&small).unwrap().count(), 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn one_strategy_can_replace_another() {
+async fn one_strategy_can_replace_another(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let dir = playground.path("target");
     std::fs::create_dir(&dir).unwrap();
@@ -227,11 +217,11 @@ async fn one_strategy_can_replace_another() {
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_restore_that_fails_changes_nothing() {
+async fn a_restore_that_fails_changes_nothing(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let dir = playground.text("target");
     let request = restore_request(&dir, &store, &archive, None);
@@ -276,11 +266,11 @@ async fn a_restore_that_fails_changes_nothing() {
     assert_eq!(playground.footprint(), footprint);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_download_survives_a_store_that_fails_for_a_while() {
+async fn a_download_survives_a_store_that_fails_for_a_while(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let dir = playground.small_tree("source");
     let big: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(20 << 20)
@@ -298,11 +288,11 @@ async fn a_download_survives_a_store_that_fails_for_a_while() {
     assert!(std::fs::read(playground.path("target/big")).unwrap() == big);
 }
 
+#[rstest]
 #[tokio::test]
-async fn cancelling_a_download_leaves_nothing() {
+async fn cancelling_a_download_leaves_nothing(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let before = store.requests();
     store.fail([Fault::Hang]);
@@ -315,11 +305,11 @@ async fn cancelling_a_download_leaves_nothing() {
     assert!(!playground.path("target").exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_busy_directory_is_taken_away_only_by_force() {
+async fn a_busy_directory_is_taken_away_only_by_force(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     for strategy in Strategy::ALL {
         let dir = playground.text("target");
@@ -358,11 +348,11 @@ async fn a_busy_directory_is_taken_away_only_by_force() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn restores_within_restores_go_with_the_outer_one() {
+async fn restores_within_restores_go_with_the_outer_one(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let (outer, inner) = (
         playground.text("target"),
@@ -387,11 +377,11 @@ async fn restores_within_restores_go_with_the_outer_one() {
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn targets_that_must_not_be_restored_to_are_refused() {
+async fn targets_that_must_not_be_restored_to_are_refused(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     symlink("/opt", playground.path("way out")).unwrap();
     let etc = agent
@@ -412,11 +402,13 @@ async fn targets_that_must_not_be_restored_to_are_refused() {
     assert_eq!(error(response).await.code, ErrorCode::InvalidBackupConfig);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_archive_with_what_overlayfs_takes_for_whiteouts_is_restored() {
+async fn an_archive_with_what_overlayfs_takes_for_whiteouts_is_restored(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let source = playground.small_tree("source");
     for name in ["0", "sub/0"] {
         let device = Path::new(&source).join(name);

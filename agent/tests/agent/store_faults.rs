@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use sandbox_shared::{ErrorCode, Strategy};
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, require_mounts, restore_request},
+    harness::{Agent, Setting, require_mounts, restore_request, setting},
     lazy::{LAZY, NO_PULL, backup, content, read, reads},
     playground::Playground,
     restores::failed,
@@ -43,11 +45,11 @@ async fn a_restore_survives_each_of_them_once() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_slow_connection_holds_up_no_other_reader() {
+async fn a_slow_connection_holds_up_no_other_reader(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 20, &agent, &store).await;
     let (dir, path) = (playground.text("target"), playground.path("target"));
     store.limit(NO_PULL);
@@ -66,11 +68,11 @@ async fn a_slow_connection_holds_up_no_other_reader() {
     assert!(waiting.await.unwrap().is_err());
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_waits_for_a_pull_that_stands_still_asks_for_himself() {
+async fn who_waits_for_a_pull_that_stands_still_asks_for_himself(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = backup(&playground, 20, &agent, &store).await;
     let (dir, path) = (playground.text("target"), playground.path("target"));
     store.limit(NO_PULL);

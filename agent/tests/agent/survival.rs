@@ -12,8 +12,10 @@ use rustix::process::Signal;
 use sandbox_shared::{Strategy, protocol::paths};
 use serde_json::json;
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, Events, eventually, require_mounts, restore_request},
+    harness::{Agent, Events, Setting, eventually, require_mounts, restore_request, setting},
     playground::Playground,
     store::{Fault, Store},
 };
@@ -29,7 +31,12 @@ fn kill(daemons: Vec<rustix::process::Pid>) {
 }
 
 /// What kills a daemon does not take away what was written.
-async fn life_after_death(strategy: Strategy) {
+#[rstest]
+#[case::kernel(Strategy::Kernel)]
+#[case::overlay(Strategy::Overlay)]
+#[case::fuse(Strategy::Fuse)]
+#[tokio::test]
+async fn a_restore_outlives_its_daemon(#[case] strategy: Strategy) {
     require_mounts();
     let playground = Playground::new();
     let (agent, store) = (Agent::start(&playground), Store::start().await);
@@ -66,27 +73,12 @@ async fn life_after_death(strategy: Strategy) {
     assert_eq!(playground.footprint(), [].into());
 }
 
-#[tokio::test]
-async fn a_kernel_restore_outlives_its_daemon() {
-    life_after_death(Strategy::Kernel).await;
-}
-
-#[tokio::test]
-async fn an_overlay_restore_outlives_its_daemon() {
-    life_after_death(Strategy::Overlay).await;
-}
-
-#[tokio::test]
-async fn a_fuse_restore_outlives_its_daemon() {
-    life_after_death(Strategy::Fuse).await;
-}
-
 /// The kernel gives the new mount the number of the one that died.
+#[rstest]
 #[tokio::test]
-async fn a_restore_over_one_that_outlived_its_daemon_stays() {
+async fn a_restore_over_one_that_outlived_its_daemon_stays(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let dir = playground.text("target");
     let request = restore_request(&dir, &store, &archive, Some(Strategy::Fuse));
@@ -104,11 +96,13 @@ async fn a_restore_over_one_that_outlived_its_daemon_stays() {
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed() {
+async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     for strategy in [Strategy::Kernel, Strategy::Overlay, Strategy::Fuse] {
         let dir = playground.text(strategy.as_str());
@@ -124,11 +118,13 @@ async fn what_agent_and_daemon_leave_when_both_are_killed_is_removed() {
     assert!(!playground.path("kernel").exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn after_being_killed_a_new_agent_keeps_what_lives_and_removes_the_rest() {
+async fn after_being_killed_a_new_agent_keeps_what_lives_and_removes_the_rest(
+    #[future(awt)] setting: Setting,
+) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let (kept, half) = (playground.text("kept"), playground.text("half"));
     agent
@@ -154,11 +150,11 @@ async fn after_being_killed_a_new_agent_keeps_what_lives_and_removes_the_rest() 
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_a_failed_restore_has_left_goes_with_the_next() {
+async fn what_a_failed_restore_has_left_goes_with_the_next(#[future(awt)] setting: Setting) {
     require_mounts();
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&playground.small_tree("source"), &store).await;
     let quiet = playground.footprint_at_rest(&agent).await;
     let dir = playground.text("next");

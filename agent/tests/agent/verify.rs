@@ -8,8 +8,10 @@ use sandbox_shared::{
     verification::{ArchiveVerification, ChecksumVerdict},
 };
 
+use rstest::rstest;
+
 use crate::{
-    harness::{Agent, Events, PROGRAM, eventually},
+    harness::{Agent, Events, PROGRAM, Setting, eventually, setting},
     playground::Playground,
     store::{Fault, Limits, Store},
 };
@@ -84,10 +86,10 @@ async fn an_archive_of_more_than_there_is_room_for_is_read_in_little_memory() {
     assert_eq!(found.files, FILES as u64);
 }
 
+#[rstest]
 #[tokio::test]
-async fn failures_of_the_store_are_none_of_the_archive() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn failures_of_the_store_are_none_of_the_archive(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&make_files(&playground, 4), &store).await;
     let request = request(&store, &archive);
     store.fail([Fault::Status(503), Fault::CutOff, Fault::Status(500)]);
@@ -107,10 +109,10 @@ async fn failures_of_the_store_are_none_of_the_archive() {
     assert_eq!(playground.footprint(), [].into());
 }
 
+#[rstest]
 #[tokio::test]
-async fn nobody_who_asks_is_nobody_who_reads() {
-    let playground = Playground::new();
-    let (agent, store) = (Agent::start(&playground), Store::start().await);
+async fn nobody_who_asks_is_nobody_who_reads(#[future(awt)] setting: Setting) {
+    let (playground, agent, store) = setting;
     let archive = agent.backup(&make_files(&playground, 20), &store).await;
     store.limit(Limits {
         rate: Some(4e6),
