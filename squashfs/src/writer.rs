@@ -54,7 +54,7 @@ mod workers;
 mod xattrs;
 
 pub use control::Control;
-pub use encoder::EncoderError;
+pub use encoder::{EncoderError, levels};
 pub use sink::{FileSink, Sink};
 
 pub(crate) use encoder::Encoder;

@@ -1,11 +1,4 @@
-//! Compressors: their numbers, and their options on disk.
-
-use std::ops::RangeInclusive;
-
-use zerocopy::{
-    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
-    little_endian::{U16, U32},
-};
+//! Compressors: their numbers and names.
 
 /// The compressors that the format knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +43,11 @@ impl Compressor {
         }
     }
 
-    /// The levels that the writer knows, and the one that it uses when none is
-    /// asked for: where more time stops buying much room, by our measurements.
-    /// `None` if there are none, as of lz4 and of compressors that are only read.
-    pub const fn levels(self) -> Option<(RangeInclusive<u32>, u32)> {
-        match self {
-            Self::Gzip => Some((1..=9, 6)),
-            Self::Zstd => Some((1..=22, 3)),
-            Self::Lzma | Self::Lzo | Self::Xz | Self::Lz4 => None,
-        }
+    /// By the name that `mksquashfs -comp` has for it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        (1..=6)
+            .filter_map(Self::from_id)
+            .find(|it| it.name() == name)
     }
 
     /// As `mksquashfs -comp` calls it.
@@ -72,34 +61,4 @@ impl Compressor {
             Self::Zstd => "zstd",
         }
     }
-}
-
-/// Options of gzip (deflate in zlib's format, RFC 1950).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct GzipOptions {
-    /// 1 to 9.
-    pub level: U32,
-    /// Logarithm of the window's size.
-    pub window_log: U16,
-    /// Set of strategies that were tried; 0 is the default one only.
-    pub strategies: U16,
-}
-
-/// Options of lz4, which Linux's driver insists on.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct Lz4Options {
-    /// 1: blocks without a frame.
-    pub version: U32,
-    /// 1 if the slow compressor was used, which makes no difference to readers.
-    pub flags: U32,
-}
-
-/// Options of zstd (RFC 8878).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct ZstdOptions {
-    /// 1 to 22.
-    pub level: U32,
 }
