@@ -1,8 +1,8 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use sandbox_shared::{
     BackupOptions,
@@ -188,9 +188,16 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Whether arguments that cannot be parsed were meant for `exec`.
+pub(crate) fn means_exec(arguments: impl Iterator<Item = OsString>) -> bool {
+    Arguments::command()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .is_ok_and(|matches| matches.subcommand_name() == Some("exec"))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use sandbox_shared::{Compression, CompressionFormat, OnUnreadable, Ttl};
 
     use super::*;
@@ -248,5 +255,31 @@ mod tests {
     fn a_token_is_never_shown() {
         let help = Arguments::command().render_long_help().to_string();
         assert!(help.contains("[env: SANDBOX_API_TOKEN]"), "{help}");
+    }
+
+    #[test]
+    fn wrong_arguments_are_those_of_the_command_that_was_typed() {
+        let means_exec = |line: &str| {
+            assert!(parse(line).is_err(), "{line}");
+            let words = shlex::split(line).expect("a line");
+            means_exec(words.into_iter().map(OsString::from))
+        };
+        for line in [
+            "sandboxctl exec",
+            "sandboxctl exec --bogus -- true",
+            "sandboxctl --sandbox a --json exec --bogus",
+            "sandboxctl exec --timeout-ms soon -- true",
+        ] {
+            assert!(means_exec(line), "{line}");
+        }
+        for line in [
+            "sandboxctl backup exec --bogus",
+            "sandboxctl list --name exec --bogus",
+            "sandboxctl --sandbox exec list --bogus",
+            "sandboxctl",
+            "sandboxctl bogus exec",
+        ] {
+            assert!(!means_exec(line), "{line}");
+        }
     }
 }

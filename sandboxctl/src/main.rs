@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
                 // Of `exec`, every other code may be the command's.
-                _ if std::env::args().any(|argument| argument == "exec") => failure::NOT_RUN.into(),
+                _ if arguments::means_exec(std::env::args_os()) => failure::NOT_RUN.into(),
                 _ => failure::FAILED.into(),
             };
         }
