@@ -21,7 +21,10 @@ use sandbox_shared::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{measure::Usage, store::Store};
+use super::{
+    measure::{self, Run, Usage},
+    store::Store,
+};
 use sandbox_toolbox::project;
 
 /// How long it may take to give everything back when it is told to stop.
@@ -173,6 +176,28 @@ impl Events {
         }
         Ok(serde_json::from_str(&line)?)
     }
+}
+
+/// Writes an archive to disk, without an agent that runs.
+pub(super) fn create(
+    program: &Path,
+    tree: &Path,
+    archive: &Path,
+    compression: &Compression,
+) -> Result<Run> {
+    let level = compression.level.map(|level| format!("--level={level}"));
+    let mut arguments = vec![
+        "create",
+        tree.to_str().context("not UTF-8")?,
+        "--output",
+        archive.to_str().context("not UTF-8")?,
+        "--format",
+        compression.format.as_str(),
+    ];
+    arguments.extend(level.as_deref());
+    let mut run = measure::run(program, &arguments)?;
+    run.archive_bytes = fs::metadata(archive)?.len();
+    Ok(run)
 }
 
 /// An empty directory that is removed when it is dropped.

@@ -11,15 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use sandbox_shared::{Compression, CompressionFormat};
 use serde::Serialize;
 
 use super::{
     Common,
-    agent::{Agent, Scratch},
-    measure::{self, Run, Spread},
+    agent::{Agent, Scratch, create},
+    measure::{Run, Spread},
     reference,
     report::{Machine, Table, mebibytes, spread, write_json},
     store::{Speed, Store},
@@ -65,7 +65,8 @@ pub(crate) enum TreeName {
 }
 
 impl TreeName {
-    fn shape(self, quick: bool) -> Shape {
+    /// What it is made of.
+    pub(super) fn shape(self, quick: bool) -> Shape {
         match (self, quick) {
             (Self::Packages, false) => Shape::Packages {
                 files: 60_000,
@@ -283,11 +284,7 @@ impl<'a> Bench<'a> {
     }
 
     fn our_archive(&self, tree: &Path, archive: &Path) -> Result<Run> {
-        let text = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
-        let arguments = ["create", &text(tree)?, "--output", &text(archive)?];
-        let mut run = measure::run(&self.program, &arguments)?;
-        run.archive_bytes = fs::metadata(archive)?.len();
-        Ok(run)
+        create(&self.program, tree, archive, &self.compression)
     }
 
     fn our_backup(&self, tree: &Path) -> Result<Run> {

@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use super::{
     Common,
-    agent::{Agent, Scratch},
-    measure::{self, Run, Spread},
+    agent::{Agent, Scratch, create},
+    measure::Spread,
     report::{Machine, Table, write_json},
     store::{Speed, Store},
     tree::{self, Shape},
@@ -108,7 +108,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             for _ in 0..common.runs() {
                 let archive = scratch.path().join("archive.sqsh");
                 ready(&path)?;
-                archives.push(write(&program, &path, &archive, &compression)?);
+                archives.push(create(&program, &path, &archive, &compression)?);
+                fs::remove_file(&archive)?;
                 ready(&path)?;
                 let agent = Agent::start(&program, &scratch.path().join("state"), &path)?;
                 store.begin(None);
@@ -155,24 +156,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn ready(tree: &Path) -> Result<()> {
     tree::settle(false)?;
     tree::read_through(tree)
-}
-
-/// Writes an archive to disk, and removes it.
-fn write(program: &Path, tree: &Path, archive: &Path, compression: &Compression) -> Result<Run> {
-    let level = compression.level.map(|level| format!("--level={level}"));
-    let mut arguments = vec![
-        "create",
-        tree.to_str().context("not UTF-8")?,
-        "--output",
-        archive.to_str().context("not UTF-8")?,
-        "--format",
-        compression.format.as_str(),
-    ];
-    arguments.extend(level.as_deref());
-    let mut run = measure::run(program, &arguments)?;
-    run.archive_bytes = fs::metadata(archive)?.len();
-    fs::remove_file(archive)?;
-    Ok(run)
 }
 
 /// Names and paths of the trees.

@@ -11,13 +11,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sandbox_shared::{ArchiveChecksum, Strategy};
+use sandbox_shared::{ArchiveChecksum, Compression, Strategy};
 use serde::Serialize;
 
 use super::{
     Common,
-    agent::{Agent, Scratch},
-    measure::{self, Spread},
+    agent::{Agent, Scratch, create},
+    create::TreeName,
+    measure::Spread,
     report::{Machine, write_json},
     stack::{Restored, Source, Stack},
     store::{Speed, Store},
@@ -190,9 +191,7 @@ impl Bench<'_> {
 
     fn archive(&self, tree: &Path) -> Result<Archive> {
         let archive = self.scratch.path().join("archive.sqsh");
-        let text = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
-        let arguments = ["create", &text(tree)?, "--output", &text(&archive)?];
-        measure::run(&self.program, &arguments)?;
+        create(&self.program, tree, &archive, &Compression::default())?;
         let part_size_bytes = NonZeroU64::new(8 << 20).context("not zero")?;
         let mut verify = Command::new(&self.program);
         verify
@@ -340,17 +339,7 @@ impl Bench<'_> {
 
 /// The tree of packages with a repository in it, of the Python part.
 fn repository(common: &Common) -> Result<PathBuf> {
-    let shape = if common.quick {
-        Shape::Packages {
-            files: 600,
-            bytes: 12_000_000,
-        }
-    } else {
-        Shape::Packages {
-            files: 60_000,
-            bytes: 1_300_000_000,
-        }
-    };
+    let shape = TreeName::Packages.shape(common.quick);
     shape.ensure_with(&common.trees(), "-repository", |root| {
         fs::write(root.join(".gitignore"), "node_modules/\nshare/\n")?;
         let git = |arguments: &[&str]| {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use squashfs::{
     format::NO_TABLE,
     reader::{self, InodeRef, Kind, ReadError},
+    tree::encode_device,
 };
 use zerocopy::IntoBytes;
 
@@ -86,7 +87,7 @@ impl Lower for Archive {
             link_count: about.link_count,
             size: about.size,
             blocks: about.blocks(),
-            device: device_code(about.device),
+            device: encode_device(about.device),
         })
     }
 
@@ -158,12 +159,6 @@ impl Lower for Archive {
     }
 }
 
-/// A device number as FUSE carries it: Linux's `new_encode_dev`.
-fn device_code(device: u64) -> u32 {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
-}
-
 const fn file_type(kind: Kind) -> FileType {
     match kind {
         Kind::Directory => FileType::Directory,
@@ -181,19 +176,5 @@ fn errno(error: ReadError) -> Errno {
         ReadError::NotADirectory => Errno::NOTDIR,
         ReadError::NotAFile | ReadError::NotALink => Errno::INVAL,
         _ => Errno::IO,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn devices_are_encoded_as_linux_does() {
-        assert_eq!(device_code(rustix::fs::makedev(1, 3)), 0x103);
-        assert_eq!(
-            device_code(rustix::fs::makedev(0xabc, 0x12345)),
-            0x123a_bc45
-        );
     }
 }

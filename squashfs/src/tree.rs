@@ -24,7 +24,7 @@ use crate::{
 
 mod builder;
 
-pub use builder::{Builder, File, NewDirectory, TooLarge};
+pub use builder::{Builder, File, NewDirectory, TooLarge, encode_device};
 
 /// Numbers a node: one file, whatever the count of its names. The root is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,6 +8,8 @@ mod edits;
 #[allow(dead_code)]
 #[path = "../../../squashfs/tests/writer/harness.rs"]
 mod harness;
+#[path = "../../../squashfs/tests/writer/locked.rs"]
+mod locked;
 mod selection;
 mod unreadable;
 mod whole;

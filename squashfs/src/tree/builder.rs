@@ -324,9 +324,9 @@ fn special_kind(about: &Stat) -> Kind {
     }
 }
 
-/// A device number in the kernel's 32-bit encoding (`new_encode_dev`): minor
-/// bits 0–7, major bits 8–19, the rest of minor above.
-fn encode_device(device: u64) -> u32 {
+/// A device number in the kernel's 32-bit encoding (`new_encode_dev`), which archives
+/// and FUSE have: minor bits 0–7, major bits 8–19, the rest of minor above.
+pub fn encode_device(device: u64) -> u32 {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
@@ -338,6 +338,11 @@ mod tests {
     #[test]
     fn devices_are_encoded_as_the_kernel_does() {
         assert_eq!(encode_device(rustix::fs::makedev(8, 1)), 0x801);
+        assert_eq!(encode_device(rustix::fs::makedev(1, 3)), 0x103);
+        assert_eq!(
+            encode_device(rustix::fs::makedev(0xabc, 0x12345)),
+            0x123a_bc45
+        );
         assert_eq!(
             encode_device(rustix::fs::makedev(0xabc, 0xfedcb)),
             0xfed_abccb

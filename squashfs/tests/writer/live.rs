@@ -7,17 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::FileType,
-    process::{Gid, Uid},
-};
+use rustix::fs::FileType;
 use squashfs::{
     format::compressor::Compressor,
     report::ChangeKind,
     writer::{self, Control, OnUnreadable, Options, Sink, Summary, WriteError},
 };
 
-use crate::{harness::*, zoo::node};
+use crate::{harness::*, locked::*, zoo::node};
 
 fn changes(summary: &Summary) -> Vec<(PathBuf, ChangeKind)> {
     let changes = summary.report.changes.first().iter();
@@ -232,39 +229,6 @@ fn copies_that_part_ways_are_both_right() {
         // As before for the second round.
         fs::write(changed, &content).unwrap();
     }
-}
-
-/// Runs with the rights of nobody, on a thread of its own.
-fn as_nobody<T: Send>(action: impl FnOnce() -> T + Send) -> T {
-    const NOBODY: u32 = 65534;
-    let run = || {
-        let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-        rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
-        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
-        action()
-    };
-    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
-}
-
-fn with_locked_entries() -> tempfile::TempDir {
-    let source = tempfile::tempdir().unwrap();
-    fs::set_permissions(source.path(), Permissions::from_mode(0o755)).unwrap();
-    for number in 0..12 {
-        let path = source.path().join(format!("locked-{number:02}"));
-        fs::write(&path, "secret").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    }
-    let large = source.path().join("large");
-    fs::write(&large, noise(1, 1 << 20)).unwrap();
-    fs::set_permissions(&large, Permissions::from_mode(0o600)).unwrap();
-    fs::create_dir(source.path().join("closed")).unwrap();
-    fs::write(source.path().join("closed/inside"), "").unwrap();
-    fs::set_permissions(source.path().join("closed"), Permissions::from_mode(0o700)).unwrap();
-    for name in ["open", "wide"] {
-        fs::write(source.path().join(name), name).unwrap();
-        fs::set_permissions(source.path().join(name), Permissions::from_mode(0o644)).unwrap();
-    }
-    source
 }
 
 #[test]

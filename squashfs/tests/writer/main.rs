@@ -7,6 +7,7 @@ mod edits;
 mod fidelity;
 mod harness;
 mod live;
+mod locked;
 mod random;
 mod shape;
 mod zoo;
